@@ -161,7 +161,9 @@ class ModeldeckError(Exception):
     status = 502
     code = ""
 
-    def __init__(self, message: str, *, code: str = "", then: str = "", status: int = 0, items: tuple[Item, ...] = ()) -> None:
+    def __init__(
+        self, message: str, *, code: str = "", then: str = "", status: int = 0, items: tuple[Item, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.then = then
         self.items = items
