@@ -106,9 +106,7 @@ class Permit:
 
     __slots__ = ("action", "principal", "target", "tenant", "when")
 
-    def __init__(
-        self, seal: object, action: str, principal: Principal, tenant: str | None, target: str
-    ) -> None:
+    def __init__(self, seal: object, action: str, principal: Principal, tenant: str | None, target: str) -> None:
         if seal is not _SEAL:
             raise TypeError("a Permit comes from the guard")
         self.action = action
@@ -126,9 +124,7 @@ class Permit:
     def covers(self, tenant: str) -> None:
         """Refuse to act on another tenant than the permit was asked for."""
         allowed = self.principal.tenants
-        if (self.tenant is not None and tenant != self.tenant) or (
-            allowed is not None and tenant not in allowed
-        ):
+        if (self.tenant is not None and tenant != self.tenant) or (allowed is not None and tenant not in allowed):
             raise Refusal(
                 f"{self.action} was permitted for tenant {self.tenant or 'any'}, not for {tenant}",
                 code="TENANT_FORBIDDEN",

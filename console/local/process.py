@@ -25,9 +25,7 @@ class Child:
     ``<log>.1`` when it has grown over 8 MiB by the time of a start.
     """
 
-    def __init__(
-        self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.command = [str(part) for part in command]
         self.log = log
