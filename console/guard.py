@@ -155,7 +155,8 @@ class Guard:
         if demand.danger > Danger.READ and self.policy.read_only:
             return f"profile {self.policy.profile} is read-only"
         if principal.role < demand.role:
-            return f"{demand.id} needs the role {demand.role.name.lower()}, and {principal.name} is {principal.role.name.lower()}"
+            has, needs = principal.role.name.lower(), demand.role.name.lower()
+            return f"{demand.id} needs the role {needs}, and {principal.name} is {has}"
         if tenant is not None and principal.tenants is not None and tenant not in principal.tenants:
             return f"{principal.name} has no access to tenant {tenant}"
         if self._reviewer is not None and demand.danger > Danger.READ:

@@ -178,14 +178,14 @@ class ModeldeckError(Exception):
         )
 
 
-class Refusal(ModeldeckError):  # noqa: N818 - the word of the outcome table
+class Refusal(ModeldeckError):
     """Nothing was changed: the request is wrong, not allowed, or in conflict with what is there."""
 
     ending = Ending.REFUSED
     status = 422
 
 
-class Failure(ModeldeckError):  # noqa: N818
+class Failure(ModeldeckError):
     """A part outside did not do what was asked; what had been done is undone before this is raised."""
 
 

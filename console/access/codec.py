@@ -1,0 +1,175 @@
+"""Redis values to grants and back: the two forms of ``api_key:*``, and ``published_model_info`` (DESIGN.md §4).
+
+Reading is strict and bounded: what is malformed is refused with a `Fault`, never half understood. A value that
+JSON allows but that two readers could understand differently (a name twice) counts as malformed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from console.access.types import KEY_PREFIX, METADATA, Fault, Grant, KeyEntry, digest_of, is_digest, shown_key
+
+MAX_VALUE_BYTES = 4 * 1024 * 1024
+_IDS = ("endpoint_id", "model_id", "project_id")
+_OURS = "modeldeck"
+
+
+class Malformed(ValueError):
+    """A value that cannot be used; the text says why and quotes nothing of the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedKeys:
+    """What one ``api_key:*`` value holds: the entries that can be used, and what could not."""
+
+    entries: tuple[KeyEntry, ...]
+    faults: tuple[Fault, ...]
+
+
+def parse_published(raw: bytes | str) -> dict[str, Grant]:
+    """``{model: {endpoint_id, model_id, project_id}}``; one malformed entry refuses the whole value.
+
+    Raises:
+        Malformed: and the caller keeps the last good map.
+    """
+    return {name: _grant(name, value) for name, value in _object(raw).items()}
+
+
+def parse_keys(redis_key: str, raw: bytes | str, *, salt: str = "bud-", expires_at: float | None = None) -> ParsedKeys:
+    """One ``api_key:<suffix>`` value.
+
+    A suffix of 64 hex digits is the digest of one key, and the value is its flat map of models. Any other suffix
+    holds the seed's form, ``{key: {model: {…}}}``; a malformed key in it is refused alone.
+
+    ``expires_at`` (Unix seconds) is the Redis key's own expiry.
+    """
+    suffix = redis_key.removeprefix(KEY_PREFIX)
+    where = shown_key(redis_key)
+    try:
+        document = _object(raw)
+    except Malformed as problem:
+        return ParsedKeys((), (Fault(where, str(problem)),))
+    if is_digest(suffix):
+        try:
+            return ParsedKeys((_entry(suffix, document, expires_at, in_clear=False),), ())
+        except Malformed as problem:
+            return ParsedKeys((), (Fault(where, str(problem)),))
+    entries, faults = [], []
+    for position, (key, models) in enumerate(document.items(), 1):
+        digest = digest_of(key, salt)
+        try:
+            if not isinstance(models, dict):
+                raise Malformed("its value is not an object of models")
+            entries.append(_entry(digest, models, expires_at, in_clear=True))
+        except Malformed as problem:
+            # The key itself is in clear here, so the fault names it by its place.
+            faults.append(Fault(where, f"key no. {position}: {problem}"))
+    return ParsedKeys(tuple(entries), tuple(faults))
+
+
+def encode_entry(
+    models: Mapping[str, Grant],
+    *,
+    key_id: str,
+    user_id: str | None,
+    project_id: str | None,
+    tenant: str | None,
+    generation: int,
+    not_after: float | None = None,
+    suspended: bool = False,
+) -> str:
+    """The digest form as today's budgateway reads it; what is ours is in ``__metadata__.modeldeck``, which it skips."""
+    ours: dict[str, Any] = {"generation": generation}
+    if tenant is not None:
+        ours["tenant"] = tenant
+    if not_after is not None:
+        ours["not_after"] = not_after
+    if suspended:
+        ours["suspended"] = True
+    document: dict[str, Any] = {name: grant.as_json() for name, grant in sorted(models.items())}
+    document[METADATA] = {"api_key_id": key_id, "user_id": user_id, "api_key_project_id": project_id, _OURS: ours}
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def encode_published(document: Mapping[str, Any]) -> str:
+    """``published_model_info`` as text; other writers' entries go back as they came."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def published_document(raw: bytes | str | None) -> dict[str, Any]:
+    """The whole of ``published_model_info`` as it stands, for a writer that changes one entry of it.
+
+    Raises:
+        Malformed: it is not ours to repair.
+    """
+    return {} if raw is None else _object(raw)
+
+
+def _entry(digest: str, document: dict[str, Any], expires_at: float | None, *, in_clear: bool) -> KeyEntry:
+    metadata = document.get(METADATA) or {}
+    if not isinstance(metadata, dict):
+        raise Malformed(f"{METADATA} is not an object")
+    ours = metadata.get(_OURS) or {}
+    if not isinstance(ours, dict):
+        raise Malformed(f"{METADATA}.{_OURS} is not an object")
+    ends = [moment for moment in (expires_at, _moment(ours.get("not_after"))) if moment is not None]
+    return KeyEntry(
+        digest=digest,
+        models={name: _grant(name, value) for name, value in document.items() if name != METADATA},
+        key_id=_optional_text(metadata, "api_key_id"),
+        user_id=_optional_text(metadata, "user_id"),
+        project_id=_optional_text(metadata, "api_key_project_id"),
+        tenant=_optional_text(ours, "tenant"),
+        generation=ours.get("generation") if isinstance(ours.get("generation"), int) else None,
+        not_after=min(ends) if ends else None,
+        suspended=ours.get("suspended") is True,
+        in_clear=in_clear,
+    )
+
+
+def _grant(name: str, value: Any) -> Grant:
+    if not isinstance(value, dict):
+        raise Malformed(f"model {name[:80]!r} does not lead to an object")
+    return Grant(*(_optional_text(value, field) for field in _IDS))
+
+
+def _optional_text(document: Mapping[str, Any], field: str) -> str | None:
+    value = document.get(field)
+    if value is not None and not isinstance(value, str):
+        raise Malformed(f"{field} is not text")
+    return value
+
+
+def _moment(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Malformed("not_after is not a number")
+    return float(value)
+
+
+def _object(raw: bytes | str) -> dict[str, Any]:
+    if len(raw) > MAX_VALUE_BYTES:
+        raise Malformed(f"the value has {len(raw)} bytes, more than {MAX_VALUE_BYTES}")
+    try:
+        document = json.loads(raw, object_pairs_hook=_without_repeats)
+    except RecursionError:
+        raise Malformed("it is nested too deeply") from None
+    except Malformed:
+        raise
+    except ValueError:
+        raise Malformed("it is not JSON") from None
+    if not isinstance(document, dict):
+        raise Malformed("it is not a JSON object")
+    return document
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise Malformed("a name stands in it twice")
+    return document

@@ -1,0 +1,195 @@
+"""Who may call what: one pure function of what is known and what was asked.
+
+The ext_authz service, ``access explain`` and the Access screen all decide with `decide`. The answers are those of
+DESIGN.md §4; error bodies have OpenAI's shape.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import unquote
+
+from console.access.types import Grant, KeyEntry, Snapshot, digest_of
+
+
+class Body(StrEnum):
+    """What the gateway (or our own parser) found in a request's body."""
+
+    OK = "ok"
+    NONE = "none"
+    NO_MODEL = "no-model"
+    NOT_JSON = "not-json"
+    MALFORMED = "malformed"
+    DUPLICATE = "duplicate-model"
+    TOO_LARGE = "too-large"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request, as far as the decision needs it.
+
+    authorizations  every ``Authorization`` header, as sent
+    path            with or without a query
+    model           what the body names, where it names one
+    route_model     the model that the route itself stands for (a traditional model, whose body names none)
+    """
+
+    authorizations: tuple[str, ...]
+    method: str = "POST"
+    path: str = "/v1/chat/completions"
+    model: str | None = None
+    body: Body = Body.OK
+    route_model: str | None = None
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Let it through, with headers for the upstream (client copies are stripped before)."""
+
+    headers: dict[str, str]
+    key_id: str | None
+    digest: str
+    model: str | None
+    steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Refuse it. ``step`` names the rule that refused, for people and for counters."""
+
+    status: int
+    code: str
+    message: str
+    step: str
+    retry_after: int | None = None
+    digest: str | None = None
+    key_id: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def body(self) -> bytes:
+        """OpenAI's error shape."""
+        kind = "invalid_request_error" if self.status in (400, 401, 404, 413) else "access_denied"
+        error = {"message": self.message, "type": kind, "param": None, "code": self.code}
+        return json.dumps({"error": error}).encode()
+
+
+_BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9\-._~+/]+=*) *\Z")
+"""RFC 9110 §11.1 (the scheme is case-insensitive) and RFC 6750 §2.1 (b64token)."""
+_MODEL_LESS = ("/v1/batches", "/v1/files")
+_MAX_KEY = 512
+
+
+def bearer(authorizations: tuple[str, ...]) -> str | Denied:
+    """The key that was presented, or why there is none. The raw header is never taken for a key."""
+    if not authorizations:
+        return _no_key("missing_api_key", "You didn't provide an API key: send 'Authorization: Bearer KEY'.")
+    if len(authorizations) > 1:
+        return _no_key("invalid_authorization", "There is more than one Authorization header.")
+    match = _BEARER.match(authorizations[0])
+    if match is None or len(match[1]) > _MAX_KEY:
+        return _no_key("invalid_authorization", "The Authorization header is not 'Bearer KEY'.")
+    return match[1]
+
+
+def decide(
+    snapshot: Snapshot, ask: Ask, *, now: float, salt: str = "bud-", prefix: str = "x-modeldeck"
+) -> Allowed | Denied:
+    """Allow with headers, or refuse with status, code and reason.
+
+    Args:
+        now: Unix seconds; grace and expiry are judged by it, whatever Redis has got round to expiring.
+    """
+    presented = bearer(ask.authorizations)
+    if isinstance(presented, Denied):
+        return presented
+    digest = digest_of(presented, salt)
+    entry = snapshot.keys.get(digest)
+    if entry is None:
+        return _no_key("invalid_api_key", "Incorrect API key provided.", step="key is known", digest=digest)
+    if entry.not_after is not None and now >= entry.not_after:
+        return _no_key("expired_api_key", "This API key has expired.", step="key has not expired", entry=entry)
+    if entry.suspended:
+        return _for_key(entry, 403, "key_suspended", "This API key is suspended.", "key is not suspended")
+    path = ask.path.partition("?")[0]
+    if _needs_no_model(path):
+        return Allowed(_headers(entry, None, None, prefix), entry.key_id, digest, None)
+    names = _models_asked_for(ask, path)
+    if isinstance(names, Denied):
+        return names
+    models = snapshot.models_of(entry, presented)
+    for name in names:
+        if name not in models:
+            # The name comes from the client: it goes back escaped by JSON, and shortened.
+            message = f"The model '{name[:120]}' does not exist or you do not have access to it."
+            return _for_key(entry, 404, "model_not_found", message, "model is in the key's list")
+    return Allowed(_headers(entry, names[0], models[names[0]], prefix), entry.key_id, digest, names[0])
+
+
+def _needs_no_model(path: str) -> bool:
+    return path == "/v1/models" or any(path == root or path.startswith(root + "/") for root in _MODEL_LESS)
+
+
+def _models_asked_for(ask: Ask, path: str) -> list[str] | Denied:
+    """Every model that this request could reach: the route's own; else the body's, the path's, or both.
+
+    Where the two differ the key must hold both, for a route may go by either.
+    """
+    if ask.body is Body.TOO_LARGE:
+        return Denied(413, "request_too_large", "The request body is too large.", "body fits")
+    if ask.body is Body.DUPLICATE:
+        return _bad("duplicate_model", "The request body names 'model' more than once.", "body names one model")
+    if ask.route_model is not None:
+        return [ask.route_model]
+    named = [name for name in (ask.model, _model_in(path)) if name]
+    if named:
+        return named
+    if ask.body in (Body.MALFORMED, Body.NOT_JSON):
+        return _bad("invalid_json", "We could not parse the JSON body of your request.", "body is JSON")
+    return _bad("missing_model", "You must provide a model parameter.", "body names a model")
+
+
+_MODEL_PATH = re.compile(r"/v1/models/([^/:]+)(?::\w+)?\Z|/v2/models/([^/]+)(?:/.*)?\Z")
+
+
+def _model_in(path: str) -> str | None:
+    """The model that a path names: ``/v1/models/NAME``, ``…/NAME:predict`` and ``/v2/models/NAME/…`` (KServe)."""
+    match = _MODEL_PATH.match(path)
+    return unquote(match[1] or match[2]) if match else None
+
+
+def _for_key(entry: KeyEntry, status: int, code: str, message: str, step: str) -> Denied:
+    return Denied(status, code, message, step, digest=entry.digest, key_id=entry.key_id)
+
+
+def _bad(code: str, message: str, step: str) -> Denied:
+    return Denied(400, code, message, step)
+
+
+def _no_key(
+    code: str, message: str, *, step: str = "key is presented", digest: str | None = None, entry: KeyEntry | None = None
+) -> Denied:
+    return Denied(
+        401,
+        code,
+        message,
+        step,
+        digest=entry.digest if entry else digest,
+        key_id=entry.key_id if entry else None,
+        headers={"www-authenticate": "Bearer"},
+    )
+
+
+def _headers(entry: KeyEntry, name: str | None, grant: Grant | None, prefix: str) -> dict[str, str]:
+    """What the upstream is told. Values that cannot be header text are left out rather than mangled."""
+    values = {"model": name, "key-id": entry.key_id, "tenant": entry.tenant}
+    if grant is not None:
+        values |= {"endpoint-id": grant.endpoint_id, "model-id": grant.model_id, "project-id": grant.project_id}
+    return {
+        f"{prefix}-{field}": value
+        for field, value in values.items()
+        if value and value.isascii() and value.isprintable()
+    }

@@ -1,0 +1,221 @@
+"""The ext_authz service: Envoy asks it about every request (Envoy's HTTP form of the protocol).
+
+A 200 lets the request through with the headers that it carries; any other answer goes to the client as it is.
+The paths:
+
+    /authz…                 decide on the original path that follows
+    /authz/model/NAME/…     the same, for a route that stands for one model whatever the body says
+    /v1/models              not a decision: the models that the presented key may call (an upstream of the gateway)
+    /healthz                200 while its view of Redis may be decided on, else 503
+    /-/status               that view's age, entries and faults (loopback only)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from console.access.body import inspect_body
+from console.access.decision import Allowed, Ask, Body, Denied, bearer, decide
+from console.access.mirror import Mirror
+from console.access.types import digest_of
+from console.config import AccessRules
+from console.serving import Serving
+
+MODEL_HEADER = b"x-ai-eg-model"
+BODY_HEADER = b"x-modeldeck-body"
+_PREFIX = "/authz"
+_MODEL_PREFIX = "/authz/model/"
+_MAX_BODY_BYTES = 16 * 1024 * 1024
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Authorizer:
+    """The ASGI application of one worker. Raw ASGI: this runs once per request of every client.
+
+    Args:
+        reads: where the model is found: ``header`` (the local Envoy has extracted it) or ``body``
+    """
+
+    def __init__(self, mirror: Mirror, rules: AccessRules, *, reads: Literal["header", "body"]) -> None:
+        self.mirror = mirror
+        self._rules = rules
+        self._reads = reads
+        self.draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path.startswith(_PREFIX):
+            answer = self._unavailable() or self._decide(await self._ask(scope, receive))
+            if isinstance(answer, Allowed):
+                headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+                await _answer(send, 200, headers, b"")
+            else:
+                await _refuse(send, answer)
+        elif path == "/v1/models":
+            await self._list_models(scope, send)
+        elif path == "/healthz":
+            healthy = not self.draining and self.mirror.usable(time.time())
+            await _json(send, 200 if healthy else 503, {"healthy": healthy, "draining": self.draining})
+        elif path == "/-/status":
+            await _json(send, 200, self.mirror.status.as_json())
+        else:
+            await _refuse(send, Denied(404, "not_found", "There is nothing here.", "path"))
+
+    def _decide(self, ask: Ask) -> Allowed | Denied:
+        rules = self._rules
+        return decide(self.mirror.snapshot, ask, now=time.time(), salt=rules.salt, prefix=rules.header_prefix)
+
+    async def _ask(self, scope: Scope, receive: Receive) -> Ask:
+        authorizations: list[str] = []
+        model: str | None = None
+        body = Body.NONE
+        client: str | None = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorizations.append(value.decode("latin-1"))
+            elif name == MODEL_HEADER and self._reads == "header":
+                model = value.decode("utf-8", "replace")
+            elif name == BODY_HEADER and self._reads == "header":
+                body = _body_state(value)
+            elif name == b"x-forwarded-for":
+                client = value.decode("latin-1").split(",")[0].strip()
+        if self._reads == "body":
+            body, model = await _inspect(receive)
+        elif model is not None and body is Body.NONE:
+            body = Body.OK
+        path, route_model = _original(scope["raw_path"].decode("latin-1"))
+        return Ask(tuple(authorizations), scope["method"], path, model, body, route_model, client)
+
+    def _unavailable(self) -> Denied | None:
+        if self.mirror.usable(time.time()):
+            return None
+        return Denied(503, "access_unknown", "The gateway cannot check keys at the moment.", "view is usable", 1)
+
+    async def _list_models(self, scope: Scope, send: Send) -> None:
+        """What the key may call, in OpenAI's list form; prompts of a budgateway are no models."""
+        denied = self._unavailable()
+        authorizations = tuple(v.decode("latin-1") for n, v in scope["headers"] if n == b"authorization")
+        ask = Ask(authorizations, scope["method"], "/v1/models", body=Body.NONE)
+        answer = denied or self._decide(ask)
+        if isinstance(answer, Denied):
+            await _refuse(send, answer)
+            return
+        presented = bearer(authorizations)
+        assert isinstance(presented, str)
+        snapshot = self.mirror.snapshot
+        entry = snapshot.keys.get(digest_of(presented, self._rules.salt))
+        names = [] if entry is None else sorted(snapshot.models_of(entry, presented))
+        models = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "modeldeck"}
+            for name in names
+            if not name.startswith("prompt:")
+        ]
+        await _json(send, 200, {"object": "list", "data": models})
+
+
+def _original(path: str) -> tuple[str, str | None]:
+    """The client's path, and the model that the route stands for where its policy names one."""
+    if path.startswith(_MODEL_PREFIX):
+        name, slash, rest = path[len(_MODEL_PREFIX) :].partition("/")
+        return slash + rest, unquote(name)
+    return path[len(_PREFIX) :] or "/", None
+
+
+def _body_state(value: bytes) -> Body:
+    try:
+        return Body(value.decode("latin-1"))
+    except ValueError:
+        return Body.MALFORMED
+
+
+async def _inspect(receive: Receive) -> tuple[Body, str | None]:
+    """Read the body that Envoy sent along, up to 16 MiB, and see which model it names."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return Body.MALFORMED, None
+        part = message.get("body", b"")
+        size += len(part)
+        if size > _MAX_BODY_BYTES:
+            return Body.TOO_LARGE, None
+        parts.append(part)
+        if not message.get("more_body", False):
+            return inspect_body(b"".join(parts))
+
+
+async def _refuse(send: Send, denied: Denied) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in denied.headers.items()]
+    if denied.retry_after is not None:
+        headers.append((b"retry-after", str(denied.retry_after).encode()))
+    headers.append((b"content-type", b"application/json"))
+    await _answer(send, denied.status, headers, denied.body())
+
+
+async def _json(send: Send, status: int, document: Any) -> None:
+    await _answer(send, status, [(b"content-type", b"application/json")], json.dumps(document).encode())
+
+
+async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def serve(redis: Redis, rules: AccessRules, *, host: str, port: int, reads: Literal["header", "body"]) -> None:
+    """One worker, until SIGTERM or SIGINT. Several may share a port (SO_REUSEPORT).
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    mirror = Mirror(redis, rules, instance=f"{socket.gethostname()}-{os.getpid()}")
+    authorizer = Authorizer(mirror, rules, reads=reads)
+    serving = Serving(
+        authorizer,
+        host=host,
+        port=port,
+        reuse_port=True,
+        grace_seconds=5,
+        lifespan="off",
+        date_header=False,
+        timeout_keep_alive=600,
+    )
+    stopping = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stopping.set)
+    await serving.start()
+    duties = [asyncio.create_task(duty) for duty in (mirror.run(), _beat(mirror))]
+    try:
+        await stopping.wait()
+        authorizer.draining = True
+    finally:
+        await serving.stop()
+        for task in duties:
+            task.cancel()
+        await asyncio.gather(*duties, return_exceptions=True)
+        with contextlib.suppress(RedisError, OSError):
+            await mirror.withdraw()
+        await redis.aclose()
+
+
+async def _beat(mirror: Mirror) -> None:
+    while True:
+        await asyncio.sleep(1)
+        with contextlib.suppress(RedisError, OSError):
+            await mirror.heartbeat()

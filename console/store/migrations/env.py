@@ -1,0 +1,11 @@
+"""Run by Alembic inside the transaction that `console.store.migrate` opened."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from console.store.metadata import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()
