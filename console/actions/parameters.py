@@ -1,0 +1,95 @@
+"""From what an operator wrote to checked values; the same for the CLI, the HTTP API and forms."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from console.actions.registry import Action, Kind, Parameter
+from console.outcome import Refusal
+
+_MAX_TEXT = 1024
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"(\d{1,9})([smhd])")
+
+
+def checked(action: Action, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every parameter with its value: given, or the default.
+
+    Raises:
+        Refusal: one is missing, unknown, or not what its kind asks for; the sentence names it.
+    """
+    known = {parameter.name: parameter for parameter in action.parameters}
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise _wrong(f"{action.id} has no parameter {name}{hint}")
+    values: dict[str, Any] = {}
+    for parameter in action.parameters:
+        value = given.get(parameter.name)
+        if value is None or value in ("", ()):
+            if parameter.required:
+                raise _wrong(f"{action.id} needs {parameter.name}: {parameter.help}")
+            values[parameter.name] = () if parameter.many and parameter.default is None else parameter.default
+        elif parameter.many:
+            many = [value] if isinstance(value, str) else list(value)
+            values[parameter.name] = tuple(_one(parameter, item) for item in many)
+        else:
+            values[parameter.name] = _one(parameter, value)
+    return values
+
+
+def _one(parameter: Parameter, value: Any) -> Any:
+    match parameter.kind:
+        case Kind.FLAG:
+            if not isinstance(value, bool):
+                raise _wrong(f"{parameter.name} is yes or no")
+            return value
+        case Kind.INTEGER:
+            return _integer(parameter, value)
+        case Kind.DURATION:
+            return duration(value, parameter.name)
+        case _:
+            return _text(parameter, value)
+
+
+def _integer(parameter: Parameter, value: Any) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        raise _wrong(f"{parameter.name} is not a whole number: {str(value)[:40]!r}") from None
+    if isinstance(value, bool) or (parameter.minimum is not None and number < parameter.minimum):
+        raise _wrong(f"{parameter.name} must be at least {parameter.minimum}")
+    return number
+
+
+def duration(value: Any, name: str = "duration") -> int:
+    """Seconds of ``90s``, ``15m``, ``1h30m``, ``7d`` or a plain number."""
+    text = str(value).strip().lower()
+    if text.isdecimal() and len(text) < 10:
+        return int(text)
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise _wrong(f"{name} is not a duration such as 90s, 15m or 7d: {text[:40]!r}")
+    return sum(int(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _text(parameter: Parameter, value: Any) -> Any:
+    text = str(value)
+    if len(text) > _MAX_TEXT:
+        raise _wrong(f"{parameter.name} has {len(text)} characters; {_MAX_TEXT} are the most")
+    if not text.isprintable():
+        raise _wrong(f"{parameter.name} holds characters that cannot be printed")
+    if parameter.kind is Kind.CHOICE and text not in parameter.choices:
+        close = difflib.get_close_matches(text, parameter.choices, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise _wrong(f"{parameter.name} is {', '.join(parameter.choices)}, not {text[:40]!r}{hint}")
+    return Path(text).expanduser() if parameter.kind is Kind.FILE else text
+
+
+def _wrong(message: str) -> Refusal:
+    return Refusal(message, code="INVALID_PARAMETER", status=422)

@@ -1,0 +1,59 @@
+"""Performing an action: check, permit, do, write down. Every face goes through here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from console.actions.parameters import checked
+from console.actions.registry import Action
+from console.call import Call
+from console.guard import Danger, Principal
+from console.outcome import Ending, ModeldeckError, Outcome
+from console.services import Services
+
+
+async def perform(
+    services: Services,
+    action: Action,
+    given: Mapping[str, Any],
+    principal: Principal,
+    *,
+    confirmed: str = "",
+    emit: Callable[[Any], None] | None = None,
+) -> Outcome:
+    """Do one action to its end. Never raises a `ModeldeckError`: it becomes the outcome.
+
+    Args:
+        confirmed: ``yes``, or the target's name; what destroys asks for it (console/guard.py)
+    """
+    target, tenant = "", None
+    permitted = False
+    try:
+        values = checked(action, given)
+        target = str(values.get(action.target) or "") if action.target else ""
+        tenant = values.get("tenant")
+        guard = await services.guard(records=action.danger > Danger.READ)
+        permit = await guard.permit(action, principal, tenant=tenant, target=target, confirmed=confirmed)
+        permitted = True
+        call = Call(services, permit, values, emit) if emit is not None else Call(services, permit, values)
+        outcome = await action.load()(call)
+    except ModeldeckError as problem:
+        outcome = problem.outcome()
+    except asyncio.CancelledError:
+        if action.danger > Danger.READ:
+            await _write(
+                services, action, principal, tenant, target, Outcome(Ending.CANCELLED, f"{action.id}: cancelled")
+            )
+        raise
+    if action.danger > Danger.READ and permitted:
+        await _write(services, action, principal, tenant, target, outcome)
+    return outcome
+
+
+async def _write(
+    services: Services, action: Action, principal: Principal, tenant: str | None, target: str, outcome: Outcome
+) -> None:
+    audit = await services.audit()
+    await asyncio.shield(audit.ended(action.id, principal, tenant=tenant, target=target, outcome=outcome))

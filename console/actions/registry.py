@@ -1,0 +1,106 @@
+"""Everything that an operator can do, declared once.
+
+The CLI, the HTTP API, the command palette, the help and the key bindings all read this registry; the handler is an
+import string, so that reading it costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+from console.call import Handler
+from console.guard import Danger, Role
+
+
+class Kind(StrEnum):
+    """What a parameter's text means."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DURATION = "duration"
+    FLAG = "flag"
+    CHOICE = "choice"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of an action.
+
+    positional   given by place on the command line; else as ``--name``
+    many         may be given several times; its value is a tuple
+    """
+
+    name: str
+    help: str
+    kind: Kind = Kind.TEXT
+    positional: bool = False
+    required: bool = False
+    many: bool = False
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of an action's result, for people: heading, and the field of each row."""
+
+    heading: str
+    field: str
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that can be done.
+
+    id        ``keys.rotate``: the command ``modeldeck keys rotate``, and the id of its key binding
+    handler   ``package.module:function``
+    target    the parameter that names what it is done to
+    streams   it emits events until it is stopped
+    """
+
+    id: str
+    title: str
+    handler: str
+    parameters: tuple[Parameter, ...] = ()
+    role: Role = Role.VIEWER
+    danger: Danger = Danger.READ
+    target: str | None = None
+    columns: tuple[Column, ...] = ()
+    streams: bool = False
+    details: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(self.id.split("."))
+
+    def load(self) -> Handler:
+        module, _, name = self.handler.partition(":")
+        return cast("Handler", getattr(importlib.import_module(module), name))
+
+
+class Registry:
+    """The actions by id, in the order of their declaration."""
+
+    def __init__(self, *groups: tuple[Action, ...]) -> None:
+        self._actions: dict[str, Action] = {}
+        for group in groups:
+            for action in group:
+                if action.id in self._actions:
+                    raise ValueError(f"two actions are called {action.id}")
+                self._actions[action.id] = action
+
+    def __getitem__(self, identifier: str) -> Action:
+        return self._actions[identifier]
+
+    def __iter__(self) -> Iterator[Action]:
+        return iter(self._actions.values())
+
+    def __contains__(self, identifier: object) -> bool:
+        return identifier in self._actions

@@ -1,0 +1,236 @@
+"""The journal: what is being done, by whom, how far it is, and how to take it back.
+
+An operation has one owner at a time, which holds a lease and renews it. A lease that has run out may be taken over
+by anybody; taking over is a compare-and-set in the database, so that only one succeeds.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from console.operations.types import NewOperation, OperationRecord, OperationState, Recovery, StepRecord, StepState
+from console.outcome import conflict, not_found
+from console.store.engine import Store
+from console.store.tables.operations import operation_steps, operations
+
+LEASE = timedelta(seconds=30)
+
+
+def this_process() -> str:
+    """``host:pid:…``: an owner's name; a new one for every call."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class LeaseLostError(Exception):
+    """Somebody else has taken the operation over: stop at once, and touch nothing any more."""
+
+
+class Journal:
+    """Reads and writes the journal."""
+
+    def __init__(self, store: Store, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def begin(self, new: NewOperation, owner: str) -> OperationRecord:
+        """Write an operation and all its steps down.
+
+        Raises:
+            Refusal: another operation on the same target is not over yet.
+        """
+        now = self._clock()
+        identifier = uuid.uuid4().hex
+        async with self._store.writing() as db:
+            busy = (
+                await db.execute(
+                    sa.select(operations.c.id, operations.c.kind, operations.c.actor, operations.c.lease_until)
+                    .where(operations.c.target == new.target)
+                    .where(operations.c.state.in_([s.value for s in OperationState if not s.over]))
+                )
+            ).first()
+            if busy is not None:
+                interrupted = busy.lease_until is None or busy.lease_until <= now
+                raise conflict(
+                    f"{busy.kind} of {new.target} by {busy.actor} is {'interrupted' if interrupted else 'under way'}; "
+                    "nothing was changed",
+                    code="OPERATION_UNDER_WAY",
+                    then="recovery ends it within a minute: modeldeck operations show " + busy.id[:8],
+                )
+            await db.execute(
+                operations.insert().values(
+                    id=identifier,
+                    kind=new.kind,
+                    target=new.target,
+                    tenant=new.tenant,
+                    actor=new.actor,
+                    state=OperationState.RUNNING.value,
+                    recovery=new.recovery.value,
+                    owner=owner,
+                    lease_until=now + LEASE,
+                    created_at=now,
+                )
+            )
+            rows = [
+                {
+                    "operation_id": identifier,
+                    "seq": seq,
+                    "kind": step.kind,
+                    "name": step.name,
+                    "arguments": dict(step.arguments),
+                    "state": StepState.WAITING.value,
+                }
+                for seq, step in enumerate(new.steps)
+            ]
+            if rows:
+                await db.execute(operation_steps.insert(), rows)
+        return await self.read(identifier)
+
+    async def read(self, identifier: str) -> OperationRecord:
+        """One operation with its steps, by its id or the beginning of it."""
+        async with self._store.reading() as db:
+            found = (
+                await db.execute(
+                    sa.select(operations).where(operations.c.id.startswith(identifier, autoescape=True)).limit(2)
+                )
+            ).all()
+            if not found:
+                raise not_found(f"there is no operation {identifier}", then="modeldeck operations list")
+            if len(found) > 1:
+                raise conflict(f"{identifier} is the beginning of several operations")
+            steps = await db.execute(
+                sa.select(operation_steps)
+                .where(operation_steps.c.operation_id == found[0].id)
+                .order_by(operation_steps.c.seq)
+            )
+            return _operation(found[0], tuple(_step(row) for row in steps))
+
+    async def recent(self, limit: int = 50) -> list[OperationRecord]:
+        """The newest operations, without their steps."""
+        async with self._store.reading() as db:
+            rows = await db.execute(sa.select(operations).order_by(operations.c.created_at.desc()).limit(limit))
+            return [_operation(row, ()) for row in rows]
+
+    async def interrupted(self) -> list[str]:
+        """Ids of the operations that nobody owns any more and that are not over, oldest first."""
+        open_states = [state.value for state in OperationState if not state.over]
+        async with self._store.reading() as db:
+            rows = await db.execute(
+                sa.select(operations.c.id)
+                .where(operations.c.state.in_(open_states))
+                .where(sa.or_(operations.c.lease_until.is_(None), operations.c.lease_until <= self._clock()))
+                .order_by(operations.c.created_at)
+            )
+            return [row.id for row in rows]
+
+    async def take_over(self, identifier: str, owner: str) -> bool:
+        """Become the owner of an interrupted operation; False where somebody else was faster."""
+        now = self._clock()
+        free = sa.or_(operations.c.lease_until.is_(None), operations.c.lease_until <= now)
+        return await self._update(identifier, free, owner=owner, lease_until=now + LEASE)
+
+    async def renew(self, identifier: str, owner: str) -> None:
+        """Hold the lease for another while.
+
+        Raises:
+            LeaseLostError: it is not ours any more.
+        """
+        if not await self._update(identifier, operations.c.owner == owner, lease_until=self._clock() + LEASE):
+            raise LeaseLostError(identifier)
+
+    async def release(self, identifier: str, owner: str, state: OperationState, summary: str) -> None:
+        """Let go of an operation that is not over: recovery may take it at once."""
+        await self._update(
+            identifier, operations.c.owner == owner, owner=None, lease_until=None, state=state.value, summary=summary
+        )
+
+    async def set_state(self, identifier: str, owner: str, state: OperationState, summary: str = "") -> None:
+        """Move to another state; the end of an operation lets go of its lease."""
+        values: dict[str, Any] = {"state": state.value, "lease_until": self._clock() + LEASE}
+        if summary:
+            values["summary"] = summary
+        if state.over:
+            values |= {"ended_at": self._clock(), "owner": None, "lease_until": None}
+        if not await self._update(identifier, operations.c.owner == owner, **values):
+            raise LeaseLostError(identifier)
+
+    async def set_step(
+        self,
+        identifier: str,
+        owner: str,
+        seq: int,
+        state: StepState,
+        *,
+        undo: Mapping[str, Any] | None = None,
+        detail: str = "",
+    ) -> None:
+        """Write a step's progress down, as long as the operation is ours."""
+        now = self._clock()
+        values: dict[str, Any] = {"state": state.value}
+        if detail:
+            values["detail"] = detail
+        if undo is not None:
+            values["undo"] = dict(undo)
+        values["started_at" if state is StepState.TAKING else "ended_at"] = now
+        async with self._store.writing() as db:
+            held = await db.execute(
+                operations.update()
+                .where(operations.c.id == identifier, operations.c.owner == owner)
+                .values(lease_until=now + LEASE)
+            )
+            if held.rowcount != 1:
+                raise LeaseLostError(identifier)
+            await db.execute(
+                operation_steps.update()
+                .where(operation_steps.c.operation_id == identifier, operation_steps.c.seq == seq)
+                .values(**values)
+            )
+
+    async def _update(self, identifier: str, condition: sa.ColumnElement[bool], **values: Any) -> bool:
+        async with self._store.writing() as db:
+            result = await db.execute(
+                operations.update().where(operations.c.id == identifier).where(condition).values(**values)
+            )
+            return result.rowcount == 1
+
+
+def _operation(row: Any, steps: tuple[StepRecord, ...]) -> OperationRecord:
+    return OperationRecord(
+        row.id,
+        row.kind,
+        row.target,
+        row.tenant,
+        row.actor,
+        OperationState(row.state),
+        Recovery(row.recovery),
+        row.owner,
+        row.lease_until,
+        row.created_at,
+        row.ended_at,
+        row.summary,
+        steps,
+    )
+
+
+def _step(row: Any) -> StepRecord:
+    return StepRecord(
+        row.seq,
+        row.kind,
+        row.name,
+        row.arguments,
+        row.undo,
+        StepState(row.state),
+        row.detail,
+        row.started_at,
+        row.ended_at,
+    )

@@ -1,0 +1,231 @@
+"""Taking an operation's steps, and taking them back.
+
+The rule (DESIGN.md §1, promise 2): a step and its undo are in the journal before the step is taken. Whatever happens
+then, a failure, a timeout, a cancellation or the end of the process, what was begun can be undone or finished from
+the journal alone, by this process or another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from console.operations.journal import LEASE, Journal, LeaseLostError, this_process
+from console.operations.types import (
+    NewOperation,
+    OperationRecord,
+    OperationState,
+    Progress,
+    Recovery,
+    StepKind,
+    StepRecord,
+    StepState,
+)
+from console.outcome import Ending, Item, ModeldeckError, Outcome
+
+_RENEW_SECONDS = LEASE.total_seconds() / 3
+_UNDO_ATTEMPTS = 3
+_UNDO_PAUSE_SECONDS = 0.5
+
+Listener = Callable[[Progress], None]
+
+
+class Runner:
+    """Takes operations through their steps.
+
+    Args:
+        kinds: how each kind of step is taken, by the name that the journal has
+    """
+
+    def __init__(self, journal: Journal, kinds: Mapping[str, StepKind]) -> None:
+        self._journal = journal
+        self._kinds = kinds
+
+    async def run(self, new: NewOperation, listen: Listener | None = None) -> tuple[OperationRecord, Outcome]:
+        """Begin an operation and take it to its end.
+
+        Cancelling this undoes what was done before it returns. The outcome's items are the steps.
+
+        Raises:
+            Refusal: another operation holds the target; nothing was begun.
+        """
+        owner = this_process()
+        record = await self._journal.begin(new, owner)
+        async with _renewed(self._journal, record.id, owner):
+            ending, why = await self._forward(record, owner, listen)
+        record = await self._journal.read(record.id)
+        return record, self._outcome(record, ending, why)
+
+    async def recover(self, identifier: str, listen: Listener | None = None) -> OperationRecord | None:
+        """Take an interrupted operation over and bring it to an end; None where another process has it."""
+        owner = this_process()
+        if not await self._journal.take_over(identifier, owner):
+            return None
+        record = await self._journal.read(identifier)
+        async with _renewed(self._journal, identifier, owner):
+            if record.recovery is Recovery.FINISH and record.state is not OperationState.UNDOING:
+                await self._finish(record, owner, listen)
+            else:
+                await self._undo_all(
+                    record, owner, OperationState.FAILED, "interrupted, and undone by recovery", listen
+                )
+        return await self._journal.read(identifier)
+
+    # --- forward --------------------------------------------------------------------------------------------
+
+    async def _forward(
+        self, record: OperationRecord, owner: str, listen: Listener | None
+    ) -> tuple[Ending, ModeldeckError | None]:
+        try:
+            for step in record.steps:
+                await self._take(record, owner, step, listen)
+        except LeaseLostError:
+            return Ending.INTERRUPTED, None
+        except asyncio.CancelledError:
+            ending = await asyncio.shield(
+                self._give_up(record.id, owner, OperationState.CANCELLED, "cancelled", listen)
+            )
+            return (Ending.CANCELLED if ending else Ending.INTERRUPTED), None
+        except ModeldeckError as problem:
+            return await self._after_failure(record, owner, problem, listen)
+        await self._journal.set_state(record.id, owner, OperationState.DONE)
+        return Ending.DONE, None
+
+    async def _after_failure(
+        self, record: OperationRecord, owner: str, problem: ModeldeckError, listen: Listener | None
+    ) -> tuple[Ending, ModeldeckError]:
+        if record.recovery is Recovery.FINISH:
+            await self._journal.release(record.id, owner, OperationState.STUCK, str(problem))
+            return Ending.INTERRUPTED, problem
+        undone = await asyncio.shield(self._give_up(record.id, owner, OperationState.FAILED, str(problem), listen))
+        return (problem.ending if undone else Ending.INTERRUPTED), problem
+
+    async def _take(self, record: OperationRecord, owner: str, step: StepRecord, listen: Listener | None) -> None:
+        kind = self._kinds[step.kind]
+        started = time.monotonic()
+
+        def tell(state: StepState, detail: str = "") -> None:
+            if listen is not None:
+                seconds = time.monotonic() - started
+                listen(Progress(record.id, step.seq, len(record.steps), step.name, state, seconds, detail))
+
+        tell(StepState.TAKING)
+        try:
+            undo = step.undo if step.undo is not None else await kind.prepare(step.arguments, record.id)
+            await self._journal.set_step(record.id, owner, step.seq, StepState.TAKING, undo=undo)
+            detail = await kind.take(step.arguments, undo, record.id)
+        except ModeldeckError as problem:
+            tell(StepState.FAILED, str(problem))
+            await self._journal.set_step(record.id, owner, step.seq, StepState.FAILED, detail=str(problem))
+            raise
+        await self._journal.set_step(record.id, owner, step.seq, StepState.TAKEN, detail=detail)
+        tell(StepState.TAKEN, detail)
+
+    async def _finish(self, record: OperationRecord, owner: str, listen: Listener | None) -> None:
+        """Take what is left of an operation that is finished rather than undone."""
+        try:
+            for step in record.steps:
+                if step.state is not StepState.TAKEN:
+                    await self._take(record, owner, step, listen)
+        except ModeldeckError as problem:
+            await self._journal.release(record.id, owner, OperationState.STUCK, str(problem))
+        else:
+            await self._journal.set_state(
+                record.id, owner, OperationState.DONE, "interrupted, and finished by recovery"
+            )
+
+    # --- back -----------------------------------------------------------------------------------------------
+
+    async def _give_up(
+        self, identifier: str, owner: str, ending: OperationState, why: str, listen: Listener | None
+    ) -> bool:
+        """Undo everything; False where something could not be undone, which recovery then owns."""
+        record = await self._journal.read(identifier)
+        try:
+            return await self._undo_all(record, owner, ending, why, listen)
+        except LeaseLostError:
+            return False
+
+    async def _undo_all(
+        self, record: OperationRecord, owner: str, ending: OperationState, why: str, listen: Listener | None
+    ) -> bool:
+        await self._journal.set_state(record.id, owner, OperationState.UNDOING, why)
+        left = 0
+        for step in reversed(record.steps):
+            begun = step.state in (StepState.TAKING, StepState.TAKEN, StepState.FAILED)
+            if begun and step.undo is not None and not await self._undo(record, owner, step, listen):
+                left += 1
+        if left:
+            await self._journal.release(record.id, owner, OperationState.UNDOING, f"{why}; {left} steps not undone yet")
+            return False
+        await self._journal.set_state(record.id, owner, ending, why)
+        return True
+
+    async def _undo(self, record: OperationRecord, owner: str, step: StepRecord, listen: Listener | None) -> bool:
+        assert step.undo is not None
+        started = time.monotonic()
+        for attempt in range(_UNDO_ATTEMPTS):
+            try:
+                detail = await self._kinds[step.kind].undo(step.arguments, step.undo, record.id)
+            except ModeldeckError as problem:
+                failure = f"could not be undone: {problem}"
+                await asyncio.sleep(_UNDO_PAUSE_SECONDS * attempt)
+                continue
+            await self._journal.set_step(record.id, owner, step.seq, StepState.UNDONE, detail=detail)
+            if listen is not None:
+                seconds = time.monotonic() - started
+                listen(Progress(record.id, step.seq, len(record.steps), step.name, StepState.UNDONE, seconds, detail))
+            return True
+        await self._journal.set_step(record.id, owner, step.seq, StepState.FAILED, detail=failure)
+        if listen is not None:
+            seconds = time.monotonic() - started
+            listen(Progress(record.id, step.seq, len(record.steps), step.name, StepState.FAILED, seconds, failure))
+        return False
+
+    @staticmethod
+    def _outcome(record: OperationRecord, ending: Ending, why: ModeldeckError | None) -> Outcome:
+        items = tuple(Item(step.name, step.state.value, step.detail) for step in record.steps)
+        proof = tuple(f"{step.name}: {step.detail}" for step in record.steps if step.state is StepState.TAKEN)
+        match ending:
+            case Ending.DONE:
+                summary = f"{record.kind} {record.target}: done"
+            case Ending.INTERRUPTED:
+                summary = (
+                    f"{record.kind} {record.target}: interrupted{f' ({why})' if why else ''}; recovery owns it now"
+                )
+            case Ending.CANCELLED:
+                summary = f"{record.kind} {record.target}: cancelled, and everything undone"
+            case _:
+                summary = f"{record.kind} {record.target}: {why}; everything that had been done is undone"
+        return Outcome(
+            ending,
+            summary,
+            proof=proof if ending is Ending.DONE else (),
+            items=items,
+            code=why.code if why else "",
+            then=(why.then if why and why.then else f"modeldeck operations show {record.id[:8]}")
+            if ending is not Ending.DONE
+            else "",
+            http_status=why.status if why and ending is not Ending.INTERRUPTED else 0,
+            data={"operation": record.id},
+        )
+
+
+@contextlib.asynccontextmanager
+async def _renewed(journal: Journal, identifier: str, owner: str) -> AsyncIterator[None]:
+    """Keep the lease while the body runs. Where it is lost, the body's next journal write fails."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            with contextlib.suppress(ModeldeckError):
+                await journal.renew(identifier, owner)
+
+    task = asyncio.create_task(renew(), name=f"lease {identifier[:8]}")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,260 @@
+"""From a publication to the Kubernetes objects that serve it; pure, and in the order in which they are applied.
+
+Shapes are those of Gateway API v1, Envoy Gateway v1alpha1 and Envoy AI Gateway v1beta1 (DESIGN.md §4). Policies come
+before the route, so that a route is never open: they target it by name and wait for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import quote
+
+from console.config import GatewayLink
+from console.publishing.types import Publication, PublicationKind
+
+Manifest = dict[str, Any]
+
+LABEL_PUBLICATION = "modeldeck.dev/publication"
+LABEL_TENANT = "modeldeck.dev/tenant"
+ANNOTATION_MODEL = "modeldeck.dev/model"
+ANNOTATION_OPERATION = "modeldeck.dev/operation"
+MODEL_HEADER = "x-ai-eg-model"
+KEY_ID_HEADER = "key-id"
+UPSTREAM_HEADERS = ("model", "endpoint-id", "model-id", "project-id", KEY_ID_HEADER, "tenant")
+_NAME_LIMIT = 46
+_GATEWAY_API = "gateway.networking.k8s.io"
+_ENVOY_GATEWAY = "gateway.envoyproxy.io"
+_AI_GATEWAY = "aigateway.envoyproxy.io"
+_MAX_BODY_BYTES = 8 * 1024 * 1024
+
+
+def object_name(public_name: str) -> str:
+    """``pub-…``: a DNS label that no two public names share, and that KServe's own routes do not use."""
+    slug = re.sub(r"[^a-z0-9]+", "-", public_name.lower()).strip("-")[:_NAME_LIMIT].strip("-")
+    if slug == public_name:
+        return f"pub-{slug}"
+    return f"pub-{slug}-{hashlib.sha256(public_name.encode()).hexdigest()[:6]}"
+
+
+def manifests(
+    publication: Publication, gateway: GatewayLink, *, header_prefix: str = "x-modeldeck", credential: str | None = None
+) -> list[Manifest]:
+    """Every object of a publication, in the order of application.
+
+    Args:
+        credential: the provider's key for the Secret; None leaves a placeholder's place empty (for a plan)
+    """
+    writer = _Writer(publication, gateway, header_prefix)
+    if publication.kind is PublicationKind.TRADITIONAL:
+        return [*writer.policies(), writer.http_route()]
+    return [
+        *writer.credential(credential),
+        *writer.backends(),
+        *writer.policies(),
+        writer.ai_route(),
+    ]
+
+
+def grant_for_authorizer(tenant: str, gateway: GatewayLink) -> Manifest:
+    """Lets the tenant's SecurityPolicies name the ext_authz Service. Shared by the tenant's publications."""
+    namespace, service, _ = authorizer_address(gateway)
+    return {
+        "apiVersion": f"{_GATEWAY_API}/v1beta1",
+        "kind": "ReferenceGrant",
+        "metadata": {
+            "name": f"modeldeck-authz-from-{tenant}",
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/managed-by": "modeldeck", LABEL_TENANT: tenant},
+        },
+        "spec": {
+            "from": [{"group": _ENVOY_GATEWAY, "kind": "SecurityPolicy", "namespace": tenant}],
+            "to": [{"group": "", "kind": "Service", "name": service}],
+        },
+    }
+
+
+def authorizer_address(gateway: GatewayLink) -> tuple[str, str, int]:
+    """Namespace, Service and port of ``namespace/name:port``."""
+    namespace, _, rest = gateway.authorizer.partition("/")
+    service, _, port = rest.partition(":")
+    return namespace, service, int(port or 80)
+
+
+class _Writer:
+    def __init__(self, publication: Publication, gateway: GatewayLink, header_prefix: str) -> None:
+        self._publication = publication
+        self._gateway = gateway
+        self._prefix = header_prefix
+        self.name = object_name(publication.name)
+
+    def _object(self, api_version: str, kind: str, spec: dict[str, Any] | None, **more: Any) -> Manifest:
+        manifest: Manifest = {
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {
+                "name": self.name,
+                "namespace": self._publication.tenant,
+                "labels": {
+                    "app.kubernetes.io/managed-by": "modeldeck",
+                    LABEL_PUBLICATION: self._publication.id,
+                    LABEL_TENANT: self._publication.tenant,
+                },
+                "annotations": {ANNOTATION_MODEL: self._publication.name},
+            },
+        }
+        if spec is not None:
+            manifest["spec"] = spec
+        return manifest | more
+
+    def credential(self, value: str | None) -> list[Manifest]:
+        if self._publication.origin.credential is None:
+            return []
+        data = {"apiKey": base64.b64encode((value or "").encode()).decode()}
+        return [self._object("v1", "Secret", None, type="Opaque", data=data)]
+
+    def backends(self) -> list[Manifest]:
+        origin = self._publication.origin
+        endpoint = origin.endpoint
+        objects = [
+            self._object(
+                f"{_ENVOY_GATEWAY}/v1alpha1", "Backend", {"endpoints": [_address(endpoint.host, endpoint.port)]}
+            )
+        ]
+        if endpoint.tls:
+            tls = {
+                "targetRefs": [{"group": _ENVOY_GATEWAY, "kind": "Backend", "name": self.name}],
+                "validation": {"wellKnownCACertificates": "System", "hostname": endpoint.host},
+            }
+            objects.append(self._object(f"{_GATEWAY_API}/v1", "BackendTLSPolicy", tls))
+        service = {
+            "schema": {"name": "OpenAI", "prefix": endpoint.prefix},
+            "backendRef": {"group": _ENVOY_GATEWAY, "kind": "Backend", "name": self.name},
+        }
+        objects.append(self._object(f"{_AI_GATEWAY}/v1beta1", "AIServiceBackend", service))
+        if origin.credential is not None:
+            security = {
+                "targetRefs": [{"group": _AI_GATEWAY, "kind": "AIServiceBackend", "name": self.name}],
+                "type": "APIKey",
+                "apiKey": {"secretRef": {"name": self.name}},
+            }
+            objects.append(self._object(f"{_AI_GATEWAY}/v1beta1", "BackendSecurityPolicy", security))
+        return objects
+
+    def policies(self) -> list[Manifest]:
+        target = [{"group": _GATEWAY_API, "kind": "HTTPRoute", "name": self.name}]
+        traffic: dict[str, Any] = {
+            "targetRefs": target,
+            "timeout": {"http": {"requestTimeout": f"{self._publication.limits.timeout_seconds}s"}},
+        }
+        if self._publication.limits.requests_per_minute is not None:
+            # Distinct: one bucket for each key, by the header that the authorizer sets.
+            rule = {
+                "clientSelectors": [{"headers": [{"name": f"{self._prefix}-{KEY_ID_HEADER}", "type": "Distinct"}]}],
+                "limit": {"requests": self._publication.limits.requests_per_minute, "unit": "Minute"},
+            }
+            where = "global" if self._gateway.global_limiter else "local"
+            traffic["rateLimit"] = {where: {"rules": [rule]}}
+        return [
+            self._object(f"{_ENVOY_GATEWAY}/v1alpha1", "BackendTrafficPolicy", traffic),
+            self._object(
+                f"{_ENVOY_GATEWAY}/v1alpha1",
+                "SecurityPolicy",
+                {"targetRefs": target, "extAuth": self._external_authorization()},
+            ),
+        ]
+
+    def _external_authorization(self) -> dict[str, Any]:
+        namespace, service, port = authorizer_address(self._gateway)
+        path = "/authz"
+        if self._publication.kind is PublicationKind.TRADITIONAL:
+            # The body of a predict request names no model: the route itself stands for one.
+            path = f"/authz/model/{quote(self._publication.name, safe='')}"
+        external: dict[str, Any] = {
+            "failOpen": False,
+            "headersToExtAuth": ["authorization", "content-type", "x-forwarded-for"],
+            "http": {
+                "backendRefs": [{"name": service, "namespace": namespace, "port": port}],
+                "path": path,
+                "headersToBackend": [f"{self._prefix}-{name}" for name in UPSTREAM_HEADERS],
+            },
+        }
+        if self._gateway.authorizer_reads == "body":
+            external["bodyToExtAuth"] = {"maxRequestBytes": _MAX_BODY_BYTES}
+        else:
+            external["headersToExtAuth"] += [MODEL_HEADER, "x-modeldeck-body"]
+        return external
+
+    def _parents(self) -> list[dict[str, Any]]:
+        parent: dict[str, Any] = {"name": self._gateway.name, "namespace": self._gateway.namespace}
+        if self._gateway.section is not None:
+            parent["sectionName"] = self._gateway.section
+        return [parent]
+
+    def ai_route(self) -> Manifest:
+        origin = self._publication.origin
+        # Group and kind are left out: the CRD refuses any that are written here (kubernetes-api.md).
+        backend: dict[str, Any] = {"name": self.name}
+        if origin.served_as != self._publication.name:
+            backend["modelNameOverride"] = origin.served_as
+        rule = {
+            "name": "model",
+            "matches": [{"headers": [{"type": "Exact", "name": MODEL_HEADER, "value": self._publication.name}]}],
+            "backendRefs": [backend],
+            "timeouts": {"request": f"{self._publication.limits.timeout_seconds}s"},
+        }
+        return self._object(
+            f"{_AI_GATEWAY}/v1beta1", "AIGatewayRoute", {"parentRefs": self._parents(), "rules": [rule]}
+        )
+
+    def http_route(self) -> Manifest:
+        """KServe's paths below the tenant's own prefix (originals.md §4.1, requirement 1.6).
+
+        ``NAME:predict`` is one path segment, so a prefix match on ``NAME`` would not catch it: it takes Exact.
+        """
+        origin = self._publication.origin
+        served, public = origin.served_as, self._publication.name
+        base = tenant_path(self._publication.tenant)
+        backend = [{"kind": "Service", "name": origin.endpoint.host, "port": origin.endpoint.port}]
+        timeouts = {"request": f"{self._publication.limits.timeout_seconds}s"}
+
+        def rule(name: str, match: dict[str, Any], rewrite: dict[str, Any]) -> dict[str, Any]:
+            rewriting = {"type": "URLRewrite", "urlRewrite": {"path": rewrite}}
+            return {
+                "name": name,
+                "matches": [match],
+                "filters": [rewriting],
+                "backendRefs": backend,
+                "timeouts": timeouts,
+            }
+
+        def exact(suffix: str, method: str) -> tuple[dict[str, Any], dict[str, Any]]:
+            match = {"path": {"type": "Exact", "value": f"{base}/v1/models/{public}{suffix}"}, "method": method}
+            return match, {"type": "ReplaceFullPath", "replaceFullPath": f"/v1/models/{served}{suffix}"}
+
+        v2 = (
+            {"path": {"type": "PathPrefix", "value": f"{base}/v2/models/{public}"}},
+            {"type": "ReplacePrefixMatch", "replacePrefixMatch": f"/v2/models/{served}"},
+        )
+        rules = [
+            rule("predict", *exact(":predict", "POST")),
+            rule("explain", *exact(":explain", "POST")),
+            rule("status", *exact("", "GET")),
+            rule("v2", *v2),
+        ]
+        return self._object(f"{_GATEWAY_API}/v1", "HTTPRoute", {"parentRefs": self._parents(), "rules": rules})
+
+
+def tenant_path(tenant: str) -> str:
+    return f"/t/{tenant}"
+
+
+def _address(host: str, port: int) -> dict[str, Any]:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return {"fqdn": {"hostname": host, "port": port}}
+    return {"ip": {"address": host, "port": port}}

@@ -1,0 +1,87 @@
+"""Text on its way to a terminal or a log: nothing from outside may steer it, and any encoding must do."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+import unicodedata
+from typing import TextIO
+
+_ASCII = {
+    "✓": "ok",
+    "✗": "x",
+    "✖": "x",
+    "●": "*",
+    "◐": "~",
+    "▲": "!",
+    "○": "o",
+    "·": "-",
+    "•": "*",
+    "…": "...",
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "→": "->",
+    "×": "x",
+    "Δ": "d",
+    "≤": "<=",
+    "▸": ">",
+}
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def safe(text: str, *, limit: int | None = None) -> str:
+    """Text from outside (a model's name, a header, an error) with everything that could steer a terminal made visible.
+
+    Control and format characters, bidirectional overrides among them, become ``\\x1b`` or ``\\u202e``.
+    """
+    shown = "".join(_visible(c) if unicodedata.category(c) in _STEERING else c for c in text)
+    return shown if limit is None or len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _to_ascii(problem: UnicodeError) -> tuple[str, int]:
+    assert isinstance(problem, UnicodeEncodeError)
+    text = problem.object[problem.start : problem.end]
+    return "".join(_ASCII.get(c, "?") for c in text), problem.end
+
+
+codecs.register_error("modeldeck-ascii", _to_ascii)
+
+
+def speak_any_encoding() -> None:
+    """Let standard output and error replace what their encoding lacks (LANG=C, a serial console) instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="modeldeck-ascii")
+
+
+def table(headings: list[str], rows: list[list[str]], *, right: frozenset[int] = frozenset(), gap: str = "  ") -> str:
+    """Aligned columns; numbers (``right``) end in line. Cells are made safe, and wide characters count double."""
+    cells = [headings, *[[safe(cell) for cell in row] for row in rows]]
+    widths = [max(width(row[at]) for row in cells) for at in range(len(headings))]
+    lines = []
+    for row in cells:
+        parts = []
+        for at, cell in enumerate(row):
+            padding = " " * (widths[at] - width(cell))
+            parts.append(padding + cell if at in right else cell + padding)
+        lines.append(gap.join(parts).rstrip())
+    return "\n".join(lines)
+
+
+def width(text: str) -> int:
+    """Cells that a text takes in a terminal."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:  # closed
+        return False
