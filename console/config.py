@@ -107,14 +107,19 @@ class AccessRules(_Section):
 
 
 class ProviderLink(_Section):
-    """Overrides for one provider: where its API is, and where its credential comes from."""
+    """Overrides for one provider: where it lists its models (``url``), where it answers requests
+    (``inference_url``), and where its credential comes from."""
 
     url: str | None = None
+    inference_url: str | None = None
     credential: SecretReference | None = None
 
 
 class Profile(_Section):
-    """One gateway with everything that belongs to it."""
+    """One gateway with everything that belongs to it.
+
+    stack   where the embedded stack writes how its parts are; None for anything else
+    """
 
     name: str = "default"
     role: Literal["viewer", "publisher", "admin"] = "admin"
@@ -127,6 +132,7 @@ class Profile(_Section):
     gateway: GatewayLink = GatewayLink()
     access: AccessRules = AccessRules()
     providers: dict[str, ProviderLink] = {}
+    stack: Path | None = None
 
     @property
     def policy(self) -> Policy:

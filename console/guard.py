@@ -7,6 +7,7 @@ a `Refusal` that says why. Screens ask `Guard.why_not` beforehand, to show what 
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import getpass
 import os
@@ -120,6 +121,11 @@ class Permit:
         """``name@origin`` for the audit, the attribution stream and annotations."""
         origin = self.principal.origin
         return f"{self.principal.name}@{origin}" if origin else self.principal.name
+
+    def on_behalf_of(self, actor: str) -> Permit:
+        """The same permit, for a journaled step that an operator asked for: writes are attributed to ``actor``."""
+        principal = dataclasses.replace(self.principal, name=actor, origin="")
+        return Permit(_SEAL, self.action, principal, self.tenant, self.target)
 
     def covers(self, tenant: str) -> None:
         """Refuse to act on another tenant than the permit was asked for."""

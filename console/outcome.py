@@ -87,7 +87,8 @@ class Outcome:
     proof    what was observed, in the order in which it was (only ``done`` needs it, and must have it where
              the operation changed anything)
     items    the parts, where there are several
-    data     JSON-ready result of the operation (never a secret, but for ``revealed``)
+    data     result of the operation: JSON-ready, or with an ``as_json`` of its own; never a secret
+    revealed the text of a key, this once
     code     a stable machine name for a refusal or failure (``MODEL_NOT_READY``)
     then     the next command or key to try
     """
@@ -123,7 +124,7 @@ class Outcome:
         if self.items:
             body["items"] = [{"name": i.name, "state": i.state, "detail": i.detail} for i in self.items]
         if self.data is not None:
-            body["data"] = self.data
+            body["data"] = self.data.as_json() if hasattr(self.data, "as_json") else self.data
         if self.then:
             body["then"] = self.then
         if self.revealed is not None:

@@ -88,7 +88,15 @@ class Publication:
 
     @classmethod
     def of_spec(
-        cls, spec: Mapping[str, Any], *, id: str, name: str, tenant: str, kind: str, source: str, source_name: str
+        cls,
+        spec: Mapping[str, Any],
+        *,
+        identifier: str,
+        name: str,
+        tenant: str,
+        kind: str,
+        source: str,
+        source_name: str,
     ) -> Publication:
         origin = Origin(
             source,
@@ -98,7 +106,7 @@ class Publication:
             spec["credential"],
             spec["model_id"],
         )
-        return cls(id, name, tenant, PublicationKind(kind), origin, Limits(**spec["limits"]))
+        return cls(identifier, name, tenant, PublicationKind(kind), origin, Limits(**spec["limits"]))
 
 
 class Effect(StrEnum):

@@ -1,0 +1,56 @@
+"""Actions on the journal and the audit."""
+
+from console.actions.registry import Action, Column, Kind, Parameter
+from console.guard import Danger, Role
+
+_HANDLERS = "console.operations.handlers"
+
+ACTIONS = (
+    Action(
+        "operations.list",
+        "List operations",
+        f"{_HANDLERS}:listing",
+        (Parameter("limit", "how many, newest first", Kind.INTEGER, default=20, minimum=1),),
+        columns=(
+            Column("ID", "short_id"),
+            Column("KIND", "kind"),
+            Column("TARGET", "target"),
+            Column("ACTOR", "actor"),
+            Column("STATE", "state"),
+            Column("BEGAN", "created_at"),
+            Column("SUMMARY", "summary"),
+        ),
+    ),
+    Action(
+        "operations.show",
+        "Show an operation with its steps",
+        f"{_HANDLERS}:show",
+        (Parameter("operation", "its id, or the beginning of it", positional=True, required=True),),
+        target="operation",
+    ),
+    Action(
+        "operations.recover",
+        "End interrupted operations now",
+        f"{_HANDLERS}:recover",
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        details="Recovery does this by itself within a minute wherever `modeldeck run` runs.",
+    ),
+    Action(
+        "audit",
+        "Read the audit",
+        f"{_HANDLERS}:read_audit",
+        (
+            Parameter("limit", "how many, newest first", Kind.INTEGER, default=50, minimum=1),
+            Parameter("verify", "check that no row was changed or removed", Kind.FLAG, default=False),
+        ),
+        columns=(
+            Column("AT", "at"),
+            Column("ACTOR", "actor"),
+            Column("VIA", "via"),
+            Column("ACTION", "action"),
+            Column("TARGET", "target"),
+            Column("OUTCOME", "outcome"),
+        ),
+    ),
+)

@@ -1,0 +1,28 @@
+"""Actions that look: health, and what changes while it changes."""
+
+from console.actions.registry import Action, Column, Kind, Parameter
+
+ACTIONS = (
+    Action(
+        "status",
+        "Show the health of every part",
+        "console.status:show",
+        columns=(
+            Column("PART", "part"),
+            Column("STATE", "state"),
+            Column("DETAIL", "detail"),
+        ),
+    ),
+    Action(
+        "feed",
+        "Show what changes in Redis, as it changes",
+        "console.access.handlers:feed",
+        (
+            Parameter("duration", "stop after this long", Kind.DURATION),
+            Parameter("count", "stop after so many events", Kind.INTEGER, minimum=1),
+            Parameter("match", "only events that contain this text"),
+        ),
+        streams=True,
+        details="Keys appear as digests. Stop with Ctrl-C.",
+    ),
+)

@@ -1,0 +1,237 @@
+"""What an operator can do with keys. Key text leaves here once, in `Outcome.revealed`."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis.asyncio import Redis
+
+from console.access.propagation import everywhere
+from console.access.types import digest_of
+from console.access.writer import EPOCH_KEY
+from console.call import Call
+from console.keys import book
+from console.keys.mint import new_key_id, new_key_text
+from console.keys.steps import text_of
+from console.keys.types import Generation, Key, KeyKind, KeyState
+from console.operations.types import NewOperation, Recovery, Step
+from console.outcome import Ending, Outcome, Refusal, Revealed, conflict
+
+PROPAGATION_SECONDS = 5.0
+MAX_GRACE = timedelta(days=30)
+
+
+async def create(call: Call) -> Outcome:
+    """Issue a key. Its text is in the outcome, this once."""
+    store = await call.services.store()
+    kind = KeyKind(call["kind"])
+    models = tuple(dict.fromkeys(call["model"]))
+    if kind is KeyKind.ADMIN and not models:
+        raise Refusal(
+            "an admin key gets its own models only, and none was named; nothing was changed",
+            code="INVALID_PARAMETER",
+            then="add --model NAME",
+        )
+    await book.grants_for(store, call["tenant"], models)
+    now = datetime.now(UTC)
+    key = Key(
+        id=new_key_id(),
+        name=call["name"],
+        tenant=call["tenant"],
+        owner=call["owner"] or call["tenant"],
+        kind=kind,
+        models=models,
+        created_at=now,
+        expires_at=now + timedelta(seconds=call["expires"]) if call["expires"] else None,
+    )
+    if any(other.name == key.name for other in await book.list_keys(store, tenants=[key.tenant])):
+        raise conflict(
+            f"tenant {key.tenant} has a key called {key.name} already; nothing was changed", code="KEY_EXISTS"
+        )
+    text = new_key_text(kind)
+    row = {
+        "id": key.id,
+        "name": key.name,
+        "tenant": key.tenant,
+        "owner": key.owner,
+        "kind": kind.value,
+        "models": list(models),
+        "created_at": text_of(now),
+        "expires_at": text_of(key.expires_at),
+    }
+    steps = (Step("keys.row", f"key {key.id}", row), *_issue(call, key, 1, text, now))
+    return await _journaled(call, key, steps, text=text, verb="issued")
+
+
+async def rotate(call: Call) -> Outcome:
+    """Issue the next generation; the one before works on until its grace ends."""
+    store = await call.services.store()
+    key = await _own_key(call)
+    now = datetime.now(UTC)
+    live = key.live(now)
+    if key.state(now) in (KeyState.REVOKED, KeyState.EXPIRED):
+        raise conflict(f"key {key.id} is {key.state(now).value}; nothing was changed", code="KEY_NOT_LIVE")
+    if len(live) > 1:
+        raise conflict(
+            f"generation {live[0].number} of {key.id} is in its grace until {text_of(live[0].not_after)}; "
+            "at most two work at a time, and nothing was changed",
+            code="ROTATION_UNDER_WAY",
+            then=f"modeldeck keys finish {key.id}",
+        )
+    grace = timedelta(seconds=call["grace"])
+    if grace > MAX_GRACE:
+        raise Refusal(f"a grace of more than {MAX_GRACE.days} days is no rotation", code="INVALID_PARAMETER")
+    await book.grants_for(store, key.tenant, key.models)
+    text = new_key_text(key.kind)
+    number = max(generation.number for generation in key.generations) + 1
+    steps = [*_issue(call, key, number, text, now)]
+    for old in live:
+        steps += _end(call, key, old, now + grace, now)
+    return await _journaled(call, key, tuple(steps), text=text, verb="rotated")
+
+
+async def finish(call: Call) -> Outcome:
+    """End the grace of a rotation now: only the newest generation works on."""
+    key = await _own_key(call)
+    now = datetime.now(UTC)
+    old = key.live(now)[:-1]
+    if not old:
+        return Outcome(Ending.UNCHANGED, f"key {key.id} has no generation in its grace", data=key.as_json(now))
+    steps = [step for generation in old for step in _end(call, key, generation, now, now)]
+    return await _journaled(call, key, tuple(steps), verb="finished", recovery=Recovery.FINISH)
+
+
+async def revoke(call: Call) -> Outcome:
+    """Make every generation useless, now."""
+    key = await _own_key(call)
+    now = datetime.now(UTC)
+    if key.revoked_at is not None:
+        return Outcome(
+            Ending.UNCHANGED, f"key {key.id} was revoked at {text_of(key.revoked_at)}", data=key.as_json(now)
+        )
+    # The gateway first: it is what counts. Every generation is dropped, expired ones too.
+    steps = [
+        *(_drop(call, key, generation) for generation in key.generations),
+        *(_ended_row(key, generation, now, now) for generation in key.live(now)),
+        Step("keys.revoke", f"key {key.id} revoked", {"key": key.id, "revoked_at": text_of(now)}),
+    ]
+    return await _journaled(call, key, tuple(steps), verb="revoked", recovery=Recovery.FINISH)
+
+
+async def listing(call: Call) -> Outcome:
+    """Keys that the operator may see."""
+    store = await call.services.store()
+    tenants = [call["tenant"]] if call["tenant"] else None
+    if tenants is None and call.principal.tenants is not None:
+        tenants = sorted(call.principal.tenants)
+    now = datetime.now(UTC)
+    found = await book.list_keys(store, tenants=tenants, revoked=call["all"])
+    return Outcome(Ending.DONE, f"{len(found)} keys", data=[_row(key, now) for key in found])
+
+
+async def show(call: Call) -> Outcome:
+    """One key with its generations."""
+    key = await _own_key(call)
+    return Outcome(Ending.DONE, f"key {key.id}", data=key.as_json(datetime.now(UTC)))
+
+
+# --- parts ------------------------------------------------------------------------------------------------------
+
+
+async def _own_key(call: Call) -> Key:
+    key = await book.read_key(await call.services.store(), call["key"])
+    call.permit.covers(key.tenant)
+    return key
+
+
+def _row(key: Key, now: datetime) -> dict[str, Any]:
+    row = key.as_json(now)
+    row["model_count"] = len(key.models)
+    live = key.live(now)
+    row["grace_left"] = None
+    if len(live) > 1 and live[0].not_after is not None:
+        row["grace_left"] = round((live[0].not_after - now).total_seconds())
+    return row
+
+
+def _issue(call: Call, key: Key, number: int, text: str, now: datetime) -> tuple[Step, Step]:
+    digest = digest_of(text, call.services.profile.access.salt)
+    row = {
+        "key": key.id,
+        "generation": number,
+        "digest": digest,
+        "last_four": text[-4:],
+        "issued_at": text_of(now),
+    }
+    entry = _about(call, key) | {"generation": number, "digest": digest, "not_after": None}
+    return (
+        Step("keys.generation", f"generation {number} of {key.id}", row),
+        Step("keys.entry", f"gateway entry of generation {number}", entry),
+    )
+
+
+def _end(call: Call, key: Key, generation: Generation, when: datetime, now: datetime) -> list[Step]:
+    """A generation works until ``when``; where that is now, it is dropped."""
+    if when <= now:
+        return [_drop(call, key, generation), _ended_row(key, generation, now, now)]
+    entry = _about(call, key) | {
+        "generation": generation.number,
+        "digest": generation.digest,
+        "not_after": text_of(when),
+    }
+    return [
+        _ended_row(key, generation, when, None),
+        Step("keys.entry", f"grace of generation {generation.number}", entry),
+    ]
+
+
+def _drop(call: Call, key: Key, generation: Generation) -> Step:
+    arguments = _about(call, key) | {"digest": generation.digest}
+    return Step("keys.drop", f"generation {generation.number} dropped", arguments)
+
+
+def _ended_row(key: Key, generation: Generation, when: datetime, revoked_at: datetime | None) -> Step:
+    arguments = {
+        "key": key.id,
+        "digest": generation.digest,
+        "not_after": text_of(when),
+        "revoked_at": text_of(revoked_at),
+    }
+    return Step("keys.end", f"end of generation {generation.number}", arguments)
+
+
+def _about(call: Call, key: Key) -> dict[str, Any]:
+    return {"key": key.id, "action": call.permit.action, "actor": call.permit.actor}
+
+
+async def _journaled(
+    call: Call,
+    key: Key,
+    steps: tuple[Step, ...],
+    *,
+    verb: str,
+    text: str | None = None,
+    recovery: Recovery = Recovery.UNDO,
+) -> Outcome:
+    """Run the steps, then wait until every gateway worker decides by them."""
+    runner = await call.services.runner()
+    new = NewOperation(call.permit.action, f"key {key.id}", key.tenant, call.permit.actor, steps, recovery)
+    record, outcome = await runner.run(new, call.emit)
+    if outcome.ending is not Ending.DONE:
+        return outcome
+    redis: Redis = await call.services.redis()
+    epoch = int(await redis.get(EPOCH_KEY) or 0)
+    propagation = await everywhere(redis, epoch, timeout=PROPAGATION_SECONDS)
+    fresh = await book.read_key(await call.services.store(), key.id)
+    data = fresh.as_json(datetime.now(UTC)) | {"operation": record.id}
+    return dataclasses.replace(
+        outcome,
+        ending=Ending.DONE if propagation.complete else Ending.PENDING,
+        summary=f"key {key.id} ({key.name}) {verb}: {propagation}",
+        proof=(*outcome.proof, str(propagation)) if propagation.complete else (),
+        data=data,
+        revealed=Revealed(text) if text is not None else None,
+        then="" if propagation.complete else "modeldeck status",
+    )

@@ -1,0 +1,187 @@
+"""The steps of key operations, as the journal takes and undoes them (console/operations/types.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from console.access.codec import encode_entry
+from console.access.types import KEY_PREFIX, short_digest
+from console.access.writer import AccessWriter
+from console.guard import system_permit
+from console.keys import book
+from console.keys.types import Generation, Key, KeyKind
+from console.outcome import Unavailable
+from console.store.engine import Store
+
+
+def moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def text_of(when: datetime | None) -> str | None:
+    return None if when is None else when.astimezone(UTC).isoformat()
+
+
+class NewKeyRow:
+    """A key's row in the database, before it has a generation. Undone by forgetting it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
+        return {}
+
+    async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        created = moment(arguments["created_at"])
+        assert created is not None
+        await book.insert_key(
+            self._store,
+            Key(
+                arguments["id"],
+                arguments["name"],
+                arguments["tenant"],
+                arguments["owner"],
+                KeyKind(arguments["kind"]),
+                tuple(arguments["models"]),
+                created,
+                moment(arguments["expires_at"]),
+            ),
+        )
+        return f"key {arguments['id']}"
+
+    async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        await book.delete_key(self._store, arguments["id"])
+        return "forgotten"
+
+
+class NewGeneration:
+    """A generation's row: number and digest. Undone by forgetting it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
+        return {}
+
+    async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        issued = moment(arguments["issued_at"])
+        assert issued is not None
+        generation = Generation(arguments["generation"], arguments["digest"], arguments["last_four"], issued)
+        await book.insert_generation(self._store, arguments["key"], generation, operation)
+        return f"generation {generation.number}, digest {short_digest(generation.digest)}"
+
+    async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        await book.delete_generation(self._store, arguments["digest"])
+        return "forgotten"
+
+
+class EndGeneration:
+    """The end of a generation's life: a grace that ends, or now. Undone by putting back what was there."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
+        key = await book.read_key(self._store, arguments["key"])
+        before = next(g for g in key.generations if g.digest == arguments["digest"])
+        return {"not_after": text_of(before.not_after), "revoked_at": text_of(before.revoked_at)}
+
+    async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        not_after, revoked_at = moment(arguments["not_after"]), moment(arguments["revoked_at"])
+        await book.set_generation_end(self._store, arguments["digest"], not_after=not_after, revoked_at=revoked_at)
+        return "revoked" if revoked_at else f"until {arguments['not_after']}"
+
+    async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        await book.set_generation_end(
+            self._store,
+            arguments["digest"],
+            not_after=moment(undo["not_after"]),
+            revoked_at=moment(undo["revoked_at"]),
+        )
+        return "as before"
+
+
+class RevokeRow:
+    """The key as a whole is marked revoked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
+        return {}
+
+    async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        await book.set_revoked(self._store, arguments["key"], moment(arguments["revoked_at"]))
+        return "revoked"
+
+    async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        await book.set_revoked(self._store, arguments["key"], None)
+        return "as before"
+
+
+class _Entry:
+    """What both steps on ``api_key:<digest>`` share: the entry before, which holds no key text, and its return."""
+
+    def __init__(self, store: Store, redis: Redis, writer: AccessWriter) -> None:
+        self._store = store
+        self._redis = redis
+        self._writer = writer
+
+    async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
+        name = KEY_PREFIX + arguments["digest"]
+        try:
+            value, expiry = await self._redis.get(name), await self._redis.pexpiretime(name)
+        except (RedisError, OSError) as problem:
+            raise Unavailable(f"Redis cannot be read: {type(problem).__name__}", code="REDIS_UNAVAILABLE") from problem
+        before = value.decode() if isinstance(value, bytes) else value
+        return {"value": before, "expires_at": expiry / 1000 if expiry > 0 else None}
+
+    async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        permit = system_permit("undo", target=arguments["key"])
+        if undo["value"] is None:
+            await self._writer.drop_key(permit, arguments["digest"], operation=operation)
+            return "removed again"
+        await self._writer.put_key(
+            permit, arguments["digest"], undo["value"], expires_at=undo["expires_at"], operation=operation
+        )
+        return "as before"
+
+
+class PutEntry(_Entry):
+    """The gateway's entry for one generation."""
+
+    async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        key = await book.read_key(self._store, arguments["key"])
+        grants = await book.grants_for(self._store, key.tenant, key.models)
+        ends = [m for m in (key.expires_at, moment(arguments["not_after"])) if m is not None]
+        not_after = min(ends).timestamp() if ends else None
+        value = encode_entry(
+            grants,
+            key_id=key.id,
+            user_id=key.owner,
+            project_id=key.tenant,
+            tenant=key.tenant,
+            generation=arguments["generation"],
+            not_after=not_after,
+            suspended=key.suspended,
+        )
+        permit = system_permit(arguments["action"], target=key.id)
+        permit = permit.on_behalf_of(arguments["actor"])
+        written = await self._writer.put_key(
+            permit, arguments["digest"], value, expires_at=not_after, operation=operation
+        )
+        return f"epoch {written.epoch}"
+
+
+class DropEntry(_Entry):
+    """The gateway forgets one generation."""
+
+    async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        permit = system_permit(arguments["action"], target=arguments["key"]).on_behalf_of(arguments["actor"])
+        written = await self._writer.drop_key(permit, arguments["digest"], operation=operation)
+        return f"epoch {written.epoch}"

@@ -1,0 +1,99 @@
+"""The words of keys: a stable id apart from its generations; no key text anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from console.access.types import short_digest
+
+
+class KeyKind(StrEnum):
+    """What a key's text begins with, and so what the gateway adds to its models (seed 001)."""
+
+    CLIENT = "client"
+    """``bud_client_…``: its own models and every published one."""
+    ADMIN = "admin"
+    """``bud_admin_…``: its own models only."""
+
+
+class KeyState(StrEnum):
+    ACTIVE = "active"
+    ROTATING = "rotating"
+    SUSPENDED = "suspended"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One text that a key has had. ``not_after`` is the end of its grace."""
+
+    number: int
+    digest: str
+    last_four: str
+    issued_at: datetime
+    not_after: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def live(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.not_after is None or self.not_after > now)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "generation": self.number,
+            "digest": short_digest(self.digest),
+            "last_four": self.last_four,
+            "issued_at": _text(self.issued_at),
+            "not_after": _text(self.not_after),
+            "revoked_at": _text(self.revoked_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key with its generations, newest last. ``models`` are its own; a client key has the published ones too."""
+
+    id: str
+    name: str
+    tenant: str
+    owner: str
+    kind: KeyKind
+    models: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    suspended: bool = False
+    revoked_at: datetime | None = None
+    generations: tuple[Generation, ...] = ()
+
+    def live(self, now: datetime) -> tuple[Generation, ...]:
+        return tuple(generation for generation in self.generations if generation.live(now))
+
+    def state(self, now: datetime) -> KeyState:
+        if self.revoked_at is not None:
+            return KeyState.REVOKED
+        if self.expires_at is not None and self.expires_at <= now:
+            return KeyState.EXPIRED
+        if self.suspended:
+            return KeyState.SUSPENDED
+        return KeyState.ROTATING if len(self.live(now)) > 1 else KeyState.ACTIVE
+
+    def as_json(self, now: datetime) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "tenant": self.tenant,
+            "owner": self.owner,
+            "kind": self.kind.value,
+            "models": list(self.models),
+            "state": self.state(now).value,
+            "created_at": _text(self.created_at),
+            "expires_at": _text(self.expires_at),
+            "generations": [generation.as_json() for generation in self.generations],
+        }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")

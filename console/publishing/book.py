@@ -1,0 +1,113 @@
+"""Publications in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from console.outcome import not_found
+from console.publishing.types import Publication, PublicationState
+from console.store.engine import Store
+from console.store.tables.publishing import publications
+
+
+async def find(store: Store, name: str) -> tuple[Publication, PublicationState, datetime] | None:
+    """The publication that has a public name now."""
+    async with store.reading() as db:
+        row = (
+            await db.execute(
+                sa.select(publications).where(publications.c.name == name).where(publications.c.removed_at.is_(None))
+            )
+        ).first()
+    return None if row is None else (_publication(row), PublicationState(row.state), row.created_at)
+
+
+async def read(store: Store, name: str) -> tuple[Publication, PublicationState, datetime]:
+    """As `find`.
+
+    Raises:
+        Refusal: there is none.
+    """
+    found = await find(store, name)
+    if found is None:
+        raise not_found(f"nothing is published as {name}", code="NOT_PUBLISHED", then="modeldeck published")
+    return found
+
+
+async def listing(
+    store: Store, *, tenants: Sequence[str] | None = None
+) -> list[tuple[Publication, PublicationState, datetime]]:
+    """Everything that is published, by tenant and name."""
+    query = sa.select(publications).where(publications.c.removed_at.is_(None))
+    if tenants is not None:
+        query = query.where(publications.c.tenant.in_(list(tenants)))
+    async with store.reading() as db:
+        rows = await db.execute(query.order_by(publications.c.tenant, publications.c.name))
+        return [(_publication(row), PublicationState(row.state), row.created_at) for row in rows]
+
+
+async def reserve(store: Store, publication: Publication, objects: Sequence[str], operation: str) -> None:
+    """Take the public name. The unique index lets only one have it; again for the same publication is no error."""
+    now = datetime.now(UTC)
+    async with store.writing() as db:
+        there = await db.execute(sa.select(publications.c.id).where(publications.c.id == publication.id))
+        if there.first() is not None:
+            return
+        await db.execute(
+            publications.insert().values(
+                id=publication.id,
+                name=publication.name,
+                tenant=publication.tenant,
+                source=publication.origin.source,
+                source_name=publication.origin.name,
+                kind=publication.kind.value,
+                state=PublicationState.PUBLISHING.value,
+                spec=publication.as_spec(),
+                objects=list(objects),
+                created_at=now,
+                updated_at=now,
+                operation_id=operation,
+            )
+        )
+
+
+async def forget(store: Store, identifier: str) -> None:
+    """The undo of `reserve`: the publication never came to be."""
+    async with store.writing() as db:
+        await db.execute(publications.delete().where(publications.c.id == identifier))
+
+
+async def set_state(store: Store, identifier: str, state: PublicationState) -> None:
+    """Move to another state; removed frees the name."""
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {"state": state.value, "updated_at": now}
+    values["removed_at"] = now if state is PublicationState.REMOVED else None
+    async with store.writing() as db:
+        await db.execute(publications.update().where(publications.c.id == identifier).values(**values))
+
+
+async def set_spec(store: Store, identifier: str, spec: dict[str, Any]) -> None:
+    async with store.writing() as db:
+        values = {"spec": spec, "updated_at": datetime.now(UTC)}
+        await db.execute(publications.update().where(publications.c.id == identifier).values(**values))
+
+
+async def state_of(store: Store, identifier: str) -> PublicationState | None:
+    async with store.reading() as db:
+        row = (await db.execute(sa.select(publications.c.state).where(publications.c.id == identifier))).first()
+    return None if row is None else PublicationState(row.state)
+
+
+def _publication(row: Any) -> Publication:
+    return Publication.of_spec(
+        row.spec,
+        identifier=row.id,
+        name=row.name,
+        tenant=row.tenant,
+        kind=row.kind,
+        source=row.source,
+        source_name=row.source_name,
+    )

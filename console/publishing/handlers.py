@@ -1,0 +1,297 @@
+"""What an operator can do with publications: plan, publish, update, look, unpublish."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from typing import Any
+
+from console.call import Call
+from console.keys.book import grant_of
+from console.operations.types import NewOperation, Recovery, Step
+from console.outcome import Ending, Outcome, Refusal, conflict
+from console.publishing import book
+from console.publishing.manifests import grant_for_authorizer, tenant_path
+from console.publishing.origins import SERVICE_PREFIX, Found, catalog_origin, service_origin
+from console.publishing.plan import Planner, check_name, check_tenant
+from console.publishing.readiness import readiness
+from console.publishing.steps import as_arguments
+from console.publishing.types import (
+    Effect,
+    Limits,
+    Plan,
+    Publication,
+    PublicationKind,
+    PublicationState,
+    Published,
+)
+
+
+async def publish(call: Call) -> Outcome:
+    """Plan, and unless only the plan is wanted, apply it, wait until it is ready and prove it by a request."""
+    found = await _found(call)
+    kind = found.kind if call["type"] == "auto" else PublicationKind(call["type"])
+    name = call["name"] or found.origin.name.rpartition("/")[2]
+    tenant = _tenant(call, found)
+    check_name(name, kind)
+    cluster = await call.services.cluster()
+    await check_tenant(cluster, tenant)
+    store = await call.services.store()
+    there = await book.find(store, name)
+    if there is not None:
+        return await _again(call, there[0], there[1], found, tenant)
+    limits = Limits(call["rpm"], call["timeout"])
+    publication = Publication(str(uuid.uuid4()), name, tenant, kind, found.origin, limits)
+    planner = await _planner(call)
+    plan = await planner.to_publish(
+        call.permit, publication, f"publish {found.origin.name} as {name} for {tenant}", found.warnings
+    )
+    if call["plan"]:
+        return _planned(plan)
+    call.emit(plan)
+    operation = NewOperation("publish", f"model {name}", tenant, call.permit.actor, _publish_steps(call, plan))
+    return await _run(call, operation, publication)
+
+
+async def update(call: Call) -> Outcome:
+    """Change the limits of a publication in place; what is served goes on being served."""
+    before, state, _ = await book.read(await call.services.store(), call["name"])
+    call.permit.covers(before.tenant)
+    if state is not PublicationState.READY:
+        raise conflict(f"{before.name} is {state.value}; nothing was changed", code="OPERATION_UNDER_WAY")
+    if call["rpm"] is None and call["timeout"] is None and not call["no_rpm"]:
+        raise Refusal("nothing to change was named", code="INVALID_PARAMETER", then="add --rpm, --no-rpm or --timeout")
+    limits = Limits(
+        None if call["no_rpm"] else call["rpm"] if call["rpm"] is not None else before.limits.requests_per_minute,
+        call["timeout"] if call["timeout"] is not None else before.limits.timeout_seconds,
+    )
+    publication = dataclasses.replace(before, limits=limits)
+    planner = await _planner(call)
+    plan = await planner.to_publish(call.permit, publication, f"update {publication.name}")
+    if call["plan"]:
+        return _planned(plan)
+    if plan.changes_nothing:
+        return Outcome(Ending.UNCHANGED, f"{publication.name} is so already", data=plan.as_json())
+    call.emit(plan)
+    about = _about(call) | {"publication": as_arguments(publication)}
+    steps = (
+        *_apply_steps(call, plan),
+        Step("publish.spec", "publication's spec", about),
+        Step("publish.ready", "ready", about),
+        Step("publish.probe", "live probe", about),
+    )
+    operation = NewOperation("update", f"model {publication.name}", publication.tenant, call.permit.actor, steps)
+    return await _run(call, operation, publication)
+
+
+async def unpublish(call: Call) -> Outcome:
+    """Take a publication back: the route first, then its entry, its policies and backends.
+
+    It is finished by recovery, not undone, where it is interrupted.
+    """
+    store = await call.services.store()
+    publication, _, _ = await book.read(store, call["name"])
+    call.permit.covers(publication.tenant)
+    planner = await _planner(call)
+    plan = await planner.to_unpublish(publication, f"unpublish {publication.name}")
+    if call["plan"]:
+        return _planned(plan)
+    call.emit(plan)
+    about = _about(call)
+    objects = [change.target for change in plan.changes]
+    deletions = [
+        Step("kube.delete", change_name, about | {"object": _stub(manifest), "publication_id": publication.id})
+        for change_name, manifest in zip(
+            [target for target in objects if not target.startswith("published_model_info")],
+            reversed(planner.manifests(publication)),
+            strict=True,
+        )
+    ]
+    entry = about | {"name": publication.name, "grant": _grant(publication)}
+    steps = (
+        Step("publish.state", "publication marked", {"id": publication.id, "state": PublicationState.REMOVING.value}),
+        deletions[0],
+        Step("redis.unpublish", "published_model_info", entry),
+        *deletions[1:],
+        Step("publish.state", "publication removed", {"id": publication.id, "state": PublicationState.REMOVED.value}),
+    )
+    new = NewOperation(
+        "unpublish",
+        f"model {publication.name}",
+        publication.tenant,
+        call.permit.actor,
+        steps,
+        Recovery.FINISH,
+    )
+    runner = await call.services.runner()
+    record, outcome = await runner.run(new, call.emit)
+    if outcome.ending is Ending.DONE:
+        summary = f"{publication.name} is not published any more"
+        data = {"operation": record.id, "name": publication.name}
+        outcome = dataclasses.replace(outcome, summary=summary, data=data)
+    return outcome
+
+
+async def published(call: Call) -> Outcome:
+    """Everything that is published, each with one verdict on whether it is served."""
+    store = await call.services.store()
+    tenants = [call["tenant"]] if call["tenant"] else None
+    if tenants is None and call.principal.tenants is not None:
+        tenants = sorted(call.principal.tenants)
+    rows = []
+    for publication, state, created_at in await book.listing(store, tenants=tenants):
+        if call["name"] and publication.name != call["name"]:
+            continue
+        rows.append((await _status(call, publication, state, created_at)).as_json())
+    if call["name"] and not rows:
+        await book.read(store, call["name"])
+    return Outcome(Ending.DONE, f"{len(rows)} published", data=rows)
+
+
+# --- parts ------------------------------------------------------------------------------------------------------
+
+
+async def _found(call: Call) -> Found:
+    target: str = call["model"]
+    if target.startswith(SERVICE_PREFIX):
+        return await service_origin(await call.services.cluster(), target)
+    return await catalog_origin(await call.services.store(), call.services.profile, target)
+
+
+def _tenant(call: Call, found: Found) -> str:
+    """The tenant that was named, the InferenceService's own namespace, or the only one of the profile."""
+    given: str | None = call["tenant"]
+    own = found.origin.name.partition("/")[0] if found.origin.source == "inferenceservice" else None
+    if own is not None:
+        if given not in (None, own):
+            raise Refusal(
+                f"{found.origin.name} belongs to tenant {own}, not {given}; nothing was changed",
+                code="INVALID_TENANT",
+            )
+        tenant = own
+    elif given is not None:
+        tenant = given
+    else:
+        tenants = call.services.profile.tenants or frozenset()
+        if len(tenants) != 1:
+            raise Refusal("for which tenant?", code="INVALID_TENANT", then="add --tenant NAME")
+        tenant = next(iter(tenants))
+    call.permit.covers(tenant)
+    return tenant
+
+
+async def _again(call: Call, publication: Publication, state: PublicationState, found: Found, tenant: str) -> Outcome:
+    """The name is in use: by the same thing, which is fine when nothing would change; or by another."""
+    same = publication.tenant == tenant and publication.origin == found.origin
+    asked = Limits(call["rpm"], call["timeout"])
+    if same and state is PublicationState.READY and publication.limits == asked:
+        planner = await _planner(call)
+        plan = await planner.to_publish(call.permit, publication, f"publish {publication.name}")
+        if plan.changes_nothing:
+            return Outcome(Ending.UNCHANGED, f"{publication.name} is published so already", data=plan.as_json())
+        raise conflict(
+            f"{publication.name} is published, and its objects differ from what they should be; nothing was changed",
+            code="DRIFT",
+            then=f"modeldeck update {publication.name} --plan",
+        )
+    raise conflict(
+        f"{publication.name} is published already: {publication.origin.name} for tenant {publication.tenant}",
+        code="ALREADY_PUBLISHED",
+        then=f"modeldeck update {publication.name} …, or choose another --name",
+    )
+
+
+async def _planner(call: Call) -> Planner:
+    services = call.services
+    return Planner(await services.cluster(), await services.redis(), services.profile, services.provider_credential)
+
+
+def _planned(plan: Plan) -> Outcome:
+    count = sum(change.effect is not Effect.NOTHING for change in plan.changes)
+    summary = f"{plan.title}: {count} changes" if count else f"{plan.title}: nothing would change"
+    return Outcome(Ending.DONE if count else Ending.UNCHANGED, summary, data=plan)
+
+
+def _about(call: Call) -> dict[str, Any]:
+    return {"action": call.permit.action, "actor": call.permit.actor}
+
+
+def _grant(publication: Publication) -> dict[str, str]:
+    return grant_of(publication.id, publication.as_spec(), publication.tenant).as_json()
+
+
+def _publish_steps(call: Call, plan: Plan) -> tuple[Step, ...]:
+    """Secret, backends, policies, route, Redis entry, readiness, probe (issue order; policies before the route)."""
+    publication = plan.publication
+    about = _about(call) | {"publication": as_arguments(publication)}
+    objects = [change.target for change in plan.changes if change.manifest is not None]
+    return (
+        Step("publish.reserve", f"name {publication.name}", about | {"objects": objects}),
+        *_apply_steps(call, plan),
+        Step(
+            "redis.publish",
+            "published_model_info",
+            _about(call) | {"name": publication.name, "grant": _grant(publication)},
+        ),
+        Step("publish.ready", "ready", about),
+        Step("publish.probe", "live probe", about),
+        Step("publish.state", "publication ready", {"id": publication.id, "state": PublicationState.READY.value}),
+    )
+
+
+def _apply_steps(call: Call, plan: Plan) -> list[Step]:
+    shared = grant_for_authorizer(plan.publication.tenant, call.services.profile.gateway)
+    steps = []
+    for change in plan.changes:
+        if change.manifest is None or change.effect is Effect.NOTHING:
+            continue
+        if (
+            change.manifest["metadata"]["name"] == shared["metadata"]["name"]
+            and change.manifest["kind"] == shared["kind"]
+        ):
+            steps.append(Step("kube.ensure", change.target, _about(call) | {"manifest": change.manifest}))
+            continue
+        arguments = _about(call) | {"manifest": change.manifest, "credential": plan.publication.origin.credential}
+        steps.append(Step("kube.apply", change.target, arguments))
+    return steps
+
+
+def _stub(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Enough of an object to name it."""
+    metadata = manifest["metadata"]
+    return {
+        "apiVersion": manifest["apiVersion"],
+        "kind": manifest["kind"],
+        "metadata": {"name": metadata["name"], "namespace": metadata.get("namespace")},
+    }
+
+
+async def _run(call: Call, operation: NewOperation, publication: Publication) -> Outcome:
+    runner = await call.services.runner()
+    record, outcome = await runner.run(operation, call.emit)
+    if outcome.ending is not Ending.DONE:
+        return outcome
+    fresh, state, created_at = await book.read(await call.services.store(), publication.name)
+    status = await _status(call, fresh, state, created_at)
+    return dataclasses.replace(
+        outcome,
+        summary=f"{publication.name} is published: {status.url}",
+        data=status.as_json() | {"operation": record.id},
+    )
+
+
+async def _status(call: Call, publication: Publication, state: PublicationState, created_at: Any) -> Published:
+    gateway = call.services.profile.gateway
+    verdict = await readiness(await call.services.cluster(), publication, gateway)
+    ready = verdict.ready and state is PublicationState.READY
+    reason = "" if ready else verdict.sentence if not verdict.ready else f"{state.value}"
+    planner = await _planner(call)
+    objects = tuple(f"{m['kind']} {publication.tenant}/{m['metadata']['name']}" for m in planner.manifests(publication))
+    return Published(publication, state, ready, reason, url_of(publication, gateway.url), created_at, objects)
+
+
+def url_of(publication: Publication, base: str) -> str:
+    """Where clients call it."""
+    if publication.kind is PublicationKind.TRADITIONAL:
+        return f"{base}{tenant_path(publication.tenant)}/v1/models/{publication.name}:predict"
+    return f"{base}/v1/chat/completions"

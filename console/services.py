@@ -1,0 +1,149 @@
+"""The composition root: opens what a profile names when it is first needed, hands it out, closes it.
+
+Everything is opened lazily: ``modeldeck keys list`` loads no Kubernetes client, ``modeldeck feed`` no database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from pydantic import SecretStr
+
+from console.config import Profile, resolve_secret
+from console.guard import Guard
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from console.access.writer import AccessWriter
+    from console.audit import Audit
+    from console.k8s.cluster import Cluster
+    from console.operations.journal import Journal
+    from console.operations.runner import Runner
+    from console.store.engine import Store
+
+T = TypeVar("T")
+
+
+class Services:
+    """What actions work with, for one profile. Use it as an async context manager."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self._opened: dict[str, Any] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def store(self) -> Store:
+        """The database, at this version's schema."""
+
+        async def open_store() -> Store:
+            from console.store.migrate import is_up_to_date, upgrade
+
+            store = _store(self.profile)
+            if not await is_up_to_date(store):
+                await upgrade(store)
+            return store
+
+        return await self._once("store", open_store)
+
+    async def redis(self) -> Redis:
+        """Redis, with the profile's login."""
+
+        async def open_client() -> Redis:
+            from console.access.redis import check_redis, open_redis
+
+            link = self.profile.redis
+            password = await self.secret(link.password) if link.password else None
+            client = open_redis(link, password)
+            await check_redis(client, link)
+            return client
+
+        return await self._once("redis", open_client)
+
+    async def cluster(self) -> Cluster:
+        """The cluster, with the profile's kubeconfig."""
+
+        async def connect() -> Cluster:
+            from console.k8s.cluster import Cluster
+
+            link = self.profile.kubernetes
+            return await Cluster.connect(kubeconfig=link.kubeconfig, context=link.context)
+
+        return await self._once("cluster", connect)
+
+    async def writer(self) -> AccessWriter:
+        from console.access.writer import AccessWriter
+
+        return AccessWriter(await self.redis())
+
+    async def journal(self) -> Journal:
+        from console.operations.journal import Journal
+
+        return Journal(await self.store())
+
+    async def runner(self) -> Runner:
+        """Takes operations, and takes them back; knows every kind of step."""
+        from console.operations.runner import Runner
+        from console.steps import StepKinds
+
+        return Runner(await self.journal(), StepKinds(self))
+
+    async def audit(self) -> Audit:
+        from console.audit import Audit
+
+        return Audit(await self.store())
+
+    async def guard(self, *, records: bool) -> Guard:
+        """The gate. ``records``: refused attempts are written to the audit, which takes the database."""
+        return Guard(self.profile.policy, log=await self.audit() if records else None)
+
+    async def secret(self, reference: str) -> SecretStr:
+        """What a reference of the profile names; a slow keyring blocks a thread, not the loop."""
+        return await asyncio.to_thread(resolve_secret, reference)
+
+    async def provider_credential(self, provider: str) -> SecretStr | None:
+        """The credential for a provider: the profile's, else the provider's own variable; None where there is none."""
+        link = self.profile.providers.get(provider)
+        if link is not None and link.credential is not None:
+            return await self.secret(link.credential)
+        import os
+
+        from console.sync.providers import find
+
+        spec = find(provider)
+        value = os.environ.get(spec.credential_env, "") if spec is not None and spec.credential_env else ""
+        return SecretStr(value) if value else None
+
+    async def close(self) -> None:
+        """Close what was opened, the last first."""
+        for name in reversed(list(self._opened)):
+            part = self._opened.pop(name)
+            await (part.aclose() if name == "redis" else part.close())
+
+    async def _once(self, name: str, open_it: Callable[[], Awaitable[T]]) -> T:
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            if name not in self._opened:
+                self._opened[name] = await open_it()
+            return cast("T", self._opened[name])
+
+
+def _store(profile: Profile) -> Store:
+    from pathlib import Path
+
+    from console.store.engine import Store
+
+    store = Store(profile.database_url)
+    if store.dialect == "sqlite" and store.url.database:
+        Path(store.url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return store

@@ -1,0 +1,118 @@
+"""The health of every part that a profile names, asked all at once and each within its own time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from console.access.link import events_are_on
+from console.access.propagation import instances
+from console.call import Call
+from console.outcome import Ending, ModeldeckError, Outcome, Unavailable
+from console.services import Services
+
+_PART_SECONDS = 8.0
+Check = Callable[[Services], Awaitable[str]]
+
+
+async def show(call: Call) -> Outcome:
+    """A row for each part: ok with a figure, or down with the reason."""
+    checks: dict[str, Check] = {
+        "redis": _redis,
+        "kubernetes": _kubernetes,
+        "database": _database,
+        "gateway": _gateway,
+        "authorizer": _authorizer,
+        "operations": _operations,
+    }
+    rows = await asyncio.gather(*(_row(call.services, part, check) for part, check in checks.items()))
+    rows = [*rows, *_stack_rows(call.services)]
+    down = [row["part"] for row in rows if row["state"] != "ok"]
+    if down:
+        return Outcome(Ending.PARTIAL, f"not well: {', '.join(down)}", data=rows)
+    return Outcome(Ending.DONE, f"profile {call.services.profile.name}: all parts are well", data=rows)
+
+
+async def _row(services: Services, part: str, check: Check) -> dict[str, str]:
+    try:
+        async with asyncio.timeout(_PART_SECONDS):
+            return {"part": part, "state": "ok", "detail": await check(services)}
+    except TimeoutError:
+        return {"part": part, "state": "down", "detail": f"no answer within {_PART_SECONDS:g} s"}
+    except ModeldeckError as problem:
+        return {"part": part, "state": "down", "detail": str(problem)}
+
+
+async def _redis(services: Services) -> str:
+    redis = await services.redis()
+    started = time.monotonic()
+    await redis.ping()
+    took = (time.monotonic() - started) * 1000
+    if not await events_are_on(redis):
+        raise Unavailable("keyspace events are off on the server: changes are only found by polling")
+    return f"{services.profile.redis.url} answers in {took:.1f} ms, keyspace events on"
+
+
+async def _kubernetes(services: Services) -> str:
+    cluster = await services.cluster()
+    started = time.monotonic()
+    version = await cluster.version()
+    return f"{version} answers in {(time.monotonic() - started) * 1000:.1f} ms"
+
+
+async def _database(services: Services) -> str:
+    from console.store.migrate import current
+
+    store = await services.store()
+    return f"{store.shown_url} at schema {await current(store)}"
+
+
+async def _gateway(services: Services) -> str:
+    import httpx
+
+    url = services.profile.gateway.url
+    started = time.monotonic()
+    try:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            answer = await client.get(f"{url}/v1/models")
+    except httpx.HTTPError as problem:
+        raise Unavailable(f"{url} does not answer: {type(problem).__name__}") from None
+    # Without a key it has to refuse: anything else means that nobody checks keys.
+    if answer.status_code != 401:
+        raise Unavailable(f"{url} answers {answer.status_code} to a request without a key; 401 was expected")
+    return f"{url} refuses a request without a key in {(time.monotonic() - started) * 1000:.1f} ms"
+
+
+async def _authorizer(services: Services) -> str:
+    workers = await instances(await services.redis())
+    if not workers:
+        raise Unavailable("no gateway worker reports to this Redis")
+    oldest = max(time.time() - worker.at for worker in workers)
+    return f"{len(workers)} workers, {workers[0].entries} keys, last report {oldest:.0f} s ago"
+
+
+async def _operations(services: Services) -> str:
+    left = await (await services.journal()).interrupted()
+    if left:
+        raise Unavailable(f"{len(left)} operations are interrupted: recovery ends them within a minute")
+    return "none is interrupted"
+
+
+def _stack_rows(services: Services) -> list[dict[str, str]]:
+    """The parts of an embedded stack, as its process last wrote them down."""
+    path = services.profile.stack
+    if path is None:
+        return []
+    try:
+        state = json.loads(path.read_text("utf-8"))
+        age = time.time() - float(state["at"])
+        parts = dict(state["parts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return [{"part": "stack", "state": "down", "detail": "it is not running: modeldeck up"}]
+    if age > 10:
+        since = datetime.fromtimestamp(state["at"], UTC).isoformat(timespec="seconds")
+        return [{"part": "stack", "state": "down", "detail": f"its process has not reported since {since}"}]
+    return [{"part": f"stack {name}", "state": part["state"], "detail": part["detail"]} for name, part in parts.items()]
