@@ -1,0 +1,218 @@
+"""``modeldeck …``: every command is a thin call into an action.
+
+Commands, options, help and completion are built from the registry (console/actions); only the commands of the
+embedded stack and of the server processes (console/local/commands.py) are written by hand.
+
+Standard output is data, standard error is narration, and the exit code is the outcome's (docs/outcomes.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from console.actions import REGISTRY, Action
+from console.actions.registry import Kind, Parameter
+from console.guard import Danger
+from console.outcome import Ending, ModeldeckError, Outcome
+from console.terminal.text import is_terminal, safe, speak_any_encoding
+
+_EPILOG = "Exit codes: 0 done or unchanged, 1 failed and undone, 2 refused, 3 pending, 4 partial, 5 interrupted."
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code."""
+    speak_any_encoding()
+    try:
+        code = root().main(list(arguments), prog_name="modeldeck", standalone_mode=False)
+    except click.exceptions.Abort:
+        return Ending.CANCELLED.exit_code
+    except click.ClickException as problem:
+        problem.show()
+        return Ending.REFUSED.exit_code
+    except ModeldeckError as problem:
+        _narrate_end(problem.outcome())
+        return problem.ending.exit_code
+    except KeyboardInterrupt:
+        click.echo("cancelled", err=True)
+        return Ending.CANCELLED.exit_code
+    except BrokenPipeError:  # the reader of our output has gone
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def root() -> click.Group:
+    """The whole tree of commands."""
+    from console import __version__
+    from console.local.commands import COMMANDS
+
+    top = click.Group(
+        "modeldeck",
+        help="The operator's console for an LLM gateway: catalog, publishing, keys and live access.",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    top.params.append(
+        click.Option(
+            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version(__version__)
+        )
+    )
+    for action in REGISTRY:
+        *groups, name = action.words
+        parent = top
+        for word in groups:
+            existing = parent.commands.get(word)
+            if not isinstance(existing, click.Group):
+                existing = click.Group(word, help=f"{word.capitalize()}.")
+                parent.add_command(existing)
+            parent = existing
+        parent.add_command(_command(name, action))
+    for command in COMMANDS:
+        top.add_command(command)
+    return top
+
+
+def _show_version(version: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def show(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            click.echo(f"modeldeck {version}")
+            context.exit()
+
+    return show
+
+
+def _command(name: str, action: Action) -> click.Command:
+    parameters: list[click.Parameter] = [_click_parameter(parameter) for parameter in action.parameters]
+    parameters += [
+        click.Option(["--profile"], help="the profile to work with", metavar="NAME"),
+        click.Option(["--config"], help="the configuration file", type=click.Path(path_type=Path), metavar="FILE"),
+        click.Option(["as_json", "--json"], is_flag=True, help="machine-readable output"),
+    ]
+    if action.danger is Danger.DESTRUCTIVE:
+        parameters.append(click.Option(["--yes"], is_flag=True, help="do not ask"))
+        parameters.append(
+            click.Option(["--confirm"], help="the target's name, which a protected profile asks for", metavar="NAME")
+        )
+
+    def callback(**given: Any) -> int:
+        return _perform(action, given)
+
+    text = f"{action.title}." + (f"\n\n{action.details}" if action.details else "")
+    return click.Command(name, params=parameters, callback=callback, help=text, epilog=_EPILOG)
+
+
+def _click_parameter(parameter: Parameter) -> click.Parameter:
+    # Values are checked in one place for all faces (console/actions/parameters.py), so click only splits them.
+    if parameter.positional:
+        return click.Argument(
+            [parameter.name],
+            required=parameter.required,
+            nargs=-1 if parameter.many else 1,
+            metavar=parameter.name.upper(),
+        )
+    option = f"--{parameter.name.replace('_', '-')}"
+    if parameter.kind is Kind.FLAG:
+        return click.Option([parameter.name, option], is_flag=True, help=parameter.help)
+    shown = f"{parameter.help} (default {parameter.default})" if parameter.default is not None else parameter.help
+    kind: click.ParamType = click.Choice(parameter.choices) if parameter.choices else click.STRING
+    return click.Option(
+        [parameter.name, option],
+        multiple=parameter.many,
+        required=parameter.required,
+        help=shown,
+        type=kind,
+        metavar=None if parameter.choices else parameter.kind.value.upper(),
+    )
+
+
+def _perform(action: Action, given: dict[str, Any]) -> int:
+    config, profile_name = given.pop("config"), given.pop("profile")
+    as_json = given.pop("as_json")
+    confirmed = given.pop("confirm", None) or ("yes" if given.pop("yes", False) else "")
+    values = {name: value for name, value in given.items() if value is not None and value != ()}
+
+    async def work() -> Outcome:
+        from console.actions.perform import perform
+        from console.config import load_profile
+        from console.guard import Principal
+        from console.services import Services
+
+        profile = load_profile(config=config, profile=profile_name)
+        principal = Principal.of_this_terminal(role=profile.rank, tenants=profile.tenants, via="cli")
+        agreed = confirmed or _asked(action, values, protected=profile.protected, as_json=as_json)
+        async with Services(profile) as services:
+            return await perform(
+                services, action, values, principal, confirmed=agreed, emit=_emitter(action, as_json=as_json)
+            )
+
+    outcome = asyncio.run(work())
+    if as_json:
+        click.echo(json.dumps(outcome.as_json(), ensure_ascii=False, default=str))
+    else:
+        _show(action, outcome)
+    return outcome.exit_code
+
+
+def _asked(action: Action, values: dict[str, Any], *, protected: bool, as_json: bool) -> str:
+    """Ask before something is destroyed, where somebody is there to answer."""
+    if action.danger is not Danger.DESTRUCTIVE or values.get("plan"):
+        return "yes" if values.get("plan") else ""
+    if as_json or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        return ""
+    target = str(values.get(action.target or "", ""))
+    if protected:
+        return str(click.prompt(f"{action.title}: type {target} to confirm", default="", show_default=False, err=True))
+    question = f"{action.title} {safe(target)}? {action.details}".rstrip()
+    return "yes" if click.confirm(question, default=False, err=True) else ""
+
+
+def _emitter(action: Action, *, as_json: bool) -> Callable[[Any], None]:
+    """Events of a streaming action are data; progress of any other is narration."""
+    if action.streams:
+
+        def event(item: Any) -> None:
+            click.echo(json.dumps(item.as_json(), ensure_ascii=False) if as_json else _event_line(item))
+
+        return event
+
+    def narrate(item: Any) -> None:
+        from console.rendering import progress_line
+
+        line = progress_line(item)
+        if line:
+            click.echo(line, err=True)
+
+    return narrate if not as_json else lambda _: None
+
+
+def _event_line(item: Any) -> str:
+    return f"{item.at.astimezone():%H:%M:%S.%f}"[:-3] + "  " + safe(str(item))
+
+
+def _show(action: Action, outcome: Outcome) -> None:
+    from console.rendering import data_text
+
+    text = data_text(action, outcome.data)
+    if text:
+        click.echo(text)
+    if outcome.revealed is not None:
+        click.echo(outcome.revealed.take())
+    _narrate_end(outcome)
+
+
+def _narrate_end(outcome: Outcome) -> None:
+    glyph = "✓" if outcome.ending.good else "◐" if outcome.ending is Ending.PENDING else "✗"
+    click.echo(f"{glyph} {outcome.ending.value}: {safe(outcome.summary)}", err=True)
+    if outcome.ending not in (Ending.DONE, Ending.UNCHANGED):
+        for item in outcome.items:
+            click.echo(f"    {item.state:9} {safe(item.name)}  {safe(item.detail)}".rstrip(), err=True)
+    if outcome.then:
+        click.echo(f"  next: {safe(outcome.then)}", err=True)
