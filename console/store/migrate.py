@@ -7,13 +7,16 @@ second then finds nothing to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 
 from console.outcome import Refusal
 from console.store.engine import Store
+
+if TYPE_CHECKING:  # Alembic is imported where it is used: a command that only reads does without
+    from alembic.config import Config
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x6D6F64656C6465  # "modelde": the same in every process of ours
@@ -26,12 +29,12 @@ async def upgrade(store: Store, revision: str = "head") -> str:
         Refusal: DATABASE_NEWER, where the database was last used by a newer Modeldeck.
         Unavailable: the database cannot be reached or written.
     """
-    return await _move(store, lambda config: _command().upgrade(config, revision))
+    return await _move(store, "upgrade", revision)
 
 
 async def downgrade(store: Store, revision: str) -> str:
     """Go down to ``revision`` (``base``: drop everything of ours). Raises as `upgrade` does."""
-    return await _move(store, lambda config: _command().downgrade(config, revision))
+    return await _move(store, "downgrade", revision)
 
 
 async def current(store: Store) -> str:
@@ -45,12 +48,14 @@ async def is_up_to_date(store: Store) -> bool:
     return await current(store) == _known()[0]
 
 
-async def _move(store: Store, move: Callable[..., None]) -> str:
+async def _move(store: Store, direction: Literal["upgrade", "downgrade"], revision: str) -> str:
+    from alembic import command
+
     def run(connection: sa.Connection) -> str:
         _refuse_newer(_current(connection), store.shown_url)
         config = _config()
         config.attributes["connection"] = connection
-        move(config)
+        getattr(command, direction)(config, revision)
         return _current(connection)
 
     async with store.writing() as connection:
@@ -83,15 +88,9 @@ def _known() -> list[str]:
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
 
 
-def _config():  # type: ignore[no-untyped-def]  # Alembic is imported where it is used: it costs 60 ms
+def _config() -> Config:
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     return config
-
-
-def _command():  # type: ignore[no-untyped-def]
-    from alembic import command
-
-    return command

@@ -128,13 +128,12 @@ provider_states = sa.Table(
     "provider_states",
     metadata,
     sa.Column("provider", KeyText, sa.ForeignKey("providers.slug", ondelete="CASCADE"), primary_key=True),
-    # The validators hold for this URL and for this reading of it only (console.sync.fetch, parser revision).
+    # The validators hold for this URL and for this reading of it only (console/sync/revision.py).
     sa.Column("etag", sa.Text),
     sa.Column("last_modified", sa.Text),
     sa.Column("list_url", sa.Text, nullable=False),
     sa.Column("revision", sa.Text, nullable=False),
     sa.Column("listed", sa.Integer, nullable=False),  # models in the last list that was taken over
-    sa.Column("listed_at", Moment, nullable=False),
 )
 
 sync_runs = sa.Table(
