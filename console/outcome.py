@@ -88,6 +88,7 @@ class Outcome:
              the operation changed anything)
     items    the parts, where there are several
     data     result of the operation: JSON-ready, or with an ``as_json`` of its own; never a secret
+    exits    an exit code that a seed document fixes otherwise than the table does (a partial sync: 1)
     revealed the text of a key, this once
     code     a stable machine name for a refusal or failure (``MODEL_NOT_READY``)
     then     the next command or key to try
@@ -101,11 +102,12 @@ class Outcome:
     code: str = ""
     then: str = ""
     http_status: int = 0
+    exits: int | None = None
     revealed: Revealed | None = field(default=None, repr=False)
 
     @property
     def exit_code(self) -> int:
-        return self.ending.exit_code
+        return self.ending.exit_code if self.exits is None else self.exits
 
     @property
     def status(self) -> int:

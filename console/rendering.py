@@ -55,8 +55,10 @@ def data_text(action: Action, data: Any) -> str:
         return ""
     if isinstance(data, Plan):
         return plan_text(data)
-    if action.columns and isinstance(data, Sequence) and not isinstance(data, str):
-        return _table(action, data)
+    # A page, or a report with parts, carries its lines as "rows".
+    rows = data.get("rows") if isinstance(data, Mapping) else data
+    if action.columns and isinstance(rows, Sequence) and not isinstance(rows, str):
+        return _table(action, rows)
     if isinstance(data, Mapping):
         return "\n".join(
             f"{name + ':':14} {_cell(value)}" for name, value in data.items() if value not in (None, [], ())

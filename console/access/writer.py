@@ -111,6 +111,16 @@ class AccessWriter:
 
         return await self._edit_published(permit, edit, operation)
 
+    async def is_published(self, model: str, endpoint_id: str) -> bool:
+        """Whether our entry for a model name is there now."""
+        try:
+            document = published_document(await self._redis.get(PUBLISHED_KEY))
+        except Malformed:
+            return False
+        except (RedisError, OSError) as problem:
+            raise Unavailable(f"Redis cannot be read: {type(problem).__name__}", code="REDIS_UNAVAILABLE") from problem
+        return _endpoint(document.get(model)) == endpoint_id
+
     async def _edit_published(self, permit: Permit, edit: Callable[[dict[str, Any]], Any], operation: str) -> Written:
         async def change(pipe: Pipeline) -> tuple[Any, Callable[[], None]]:
             raw = await pipe.get(PUBLISHED_KEY)

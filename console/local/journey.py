@@ -130,7 +130,7 @@ class Journey:
     async def _search(self) -> None:
         async with self._step(f"search: {QUERY}"):
             found = await self._do("models.search", {"query": QUERY, "limit": 5})
-            rows = found.data["models"]
+            rows = found.data["rows"]
             self._check(bool(rows), f"{found.data['total']} models match")
             for row in rows:
                 self._say(

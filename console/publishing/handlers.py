@@ -66,22 +66,7 @@ async def update(call: Call) -> Outcome:
         call["timeout"] if call["timeout"] is not None else before.limits.timeout_seconds,
     )
     publication = dataclasses.replace(before, limits=limits)
-    planner = await _planner(call)
-    plan = await planner.to_publish(call.permit, publication, f"update {publication.name}")
-    if call["plan"]:
-        return _planned(plan)
-    if plan.changes_nothing:
-        return Outcome(Ending.UNCHANGED, f"{publication.name} is so already", data=plan.as_json())
-    call.emit(plan)
-    about = _about(call) | {"publication": as_arguments(publication)}
-    steps = (
-        *_apply_steps(call, plan),
-        Step("publish.spec", "publication's spec", about),
-        Step("publish.ready", "ready", about),
-        Step("publish.probe", "live probe", about),
-    )
-    operation = NewOperation("update", f"model {publication.name}", publication.tenant, call.permit.actor, steps)
-    return await _run(call, operation, publication)
+    return await _bring_about(call, publication, f"update {publication.name}")
 
 
 async def unpublish(call: Call) -> Outcome:
@@ -181,24 +166,43 @@ def _tenant(call: Call, found: Found) -> str:
 
 
 async def _again(call: Call, publication: Publication, state: PublicationState, found: Found, tenant: str) -> Outcome:
-    """The name is in use: by the same thing, which is fine when nothing would change; or by another."""
+    """The name is in use. By the same publication: what differs from it is repaired. By another: a conflict."""
     same = publication.tenant == tenant and publication.origin == found.origin
-    asked = Limits(call["rpm"], call["timeout"])
-    if same and state is PublicationState.READY and publication.limits == asked:
-        planner = await _planner(call)
-        plan = await planner.to_publish(call.permit, publication, f"publish {publication.name}")
-        if plan.changes_nothing:
-            return Outcome(Ending.UNCHANGED, f"{publication.name} is published so already", data=plan.as_json())
+    if not same or state is not PublicationState.READY:
         raise conflict(
-            f"{publication.name} is published, and its objects differ from what they should be; nothing was changed",
-            code="DRIFT",
-            then=f"modeldeck update {publication.name} --plan",
+            f"{publication.name} is {state.value} already: {publication.origin.name} for tenant {publication.tenant}",
+            code="ALREADY_PUBLISHED",
+            then="choose another --name" if not same else f"modeldeck published {publication.name}",
         )
-    raise conflict(
-        f"{publication.name} is published already: {publication.origin.name} for tenant {publication.tenant}",
-        code="ALREADY_PUBLISHED",
-        then=f"modeldeck update {publication.name} …, or choose another --name",
+    if publication.limits != Limits(call["rpm"], call["timeout"]):
+        raise conflict(
+            f"{publication.name} is published with other limits; nothing was changed",
+            code="ALREADY_PUBLISHED",
+            then=f"modeldeck update {publication.name} …",
+        )
+    return await _bring_about(call, publication, f"repair {publication.name}")
+
+
+async def _bring_about(call: Call, publication: Publication, title: str) -> Outcome:
+    """Make a publication what it should be, in place: apply what differs, and prove it."""
+    plan = await (await _planner(call)).to_publish(call.permit, publication, title)
+    if call["plan"]:
+        return _planned(plan)
+    if plan.changes_nothing:
+        return Outcome(Ending.UNCHANGED, f"{publication.name} is so already", data=plan)
+    call.emit(plan)
+    about = _about(call) | {"publication": as_arguments(publication)}
+    entry = _about(call) | {"name": publication.name, "grant": _grant(publication)}
+    steps = (
+        *_apply_steps(call, plan),
+        Step("publish.spec", "publication's spec", about),
+        Step("redis.publish", "published_model_info", entry),
+        Step("publish.ready", "ready", about),
+        Step("publish.probe", "live probe", about),
     )
+    target = f"model {publication.name}"
+    operation = NewOperation(call.permit.action, target, publication.tenant, call.permit.actor, steps)
+    return await _run(call, operation, publication)
 
 
 async def _planner(call: Call) -> Planner:
@@ -283,9 +287,10 @@ async def _run(call: Call, operation: NewOperation, publication: Publication) ->
 async def _status(call: Call, publication: Publication, state: PublicationState, created_at: Any) -> Published:
     gateway = call.services.profile.gateway
     verdict = await readiness(await call.services.cluster(), publication, gateway)
-    ready = verdict.ready and state is PublicationState.READY
-    reason = "" if ready else verdict.sentence if not verdict.ready else f"{state.value}"
     planner = await _planner(call)
+    entry = await planner.entry_problem(publication)
+    ready = verdict.ready and entry is None and state is PublicationState.READY
+    reason = "" if ready else verdict.sentence if not verdict.ready else entry or state.value
     objects = tuple(f"{m['kind']} {publication.tenant}/{m['metadata']['name']}" for m in planner.manifests(publication))
     return Published(publication, state, ready, reason, url_of(publication, gateway.url), created_at, objects)
 

@@ -106,6 +106,18 @@ class Planner:
         prefix = self._profile.access.header_prefix
         return manifests(publication, self._profile.gateway, header_prefix=prefix)
 
+    async def entry_problem(self, publication: Publication) -> str | None:
+        """What is wrong with the publication's entry in Redis, or None."""
+        try:
+            current = (await self._published()).get(publication.name)
+        except Refusal as problem:
+            return str(problem)
+        if current is None:
+            return f"drift: {PUBLISHED_KEY} has no entry {publication.name}; publishing it again repairs that"
+        if current != grant_for(publication).as_json():
+            return f"drift: {PUBLISHED_KEY} leads {publication.name} to {_endpoint(current)}"
+        return None
+
     async def _object(self, permit: Permit, manifest: Object, publication: Publication) -> PlannedChange:
         ref = _ref(manifest)
         live = await self._cluster.get(ref)

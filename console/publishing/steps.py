@@ -239,7 +239,7 @@ class PublishEntry:
         self._writer = writer
 
     async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
-        return {}
+        return {"was_there": await self._writer.is_published(arguments["name"], arguments["grant"]["endpoint_id"])}
 
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         grant = Grant(**arguments["grant"])
@@ -249,6 +249,8 @@ class PublishEntry:
         return f"epoch {written.epoch}"
 
     async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        if undo["was_there"]:
+            return "kept: it was there before"
         permit = system_permit("undo", target=arguments["name"])
         endpoint = arguments["grant"]["endpoint_id"]
         await self._writer.unpublish(permit, arguments["name"], endpoint, operation=operation)

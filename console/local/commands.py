@@ -1,0 +1,128 @@
+"""The commands of the embedded stack and of the server processes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from console.outcome import Ending
+
+
+def _data_option(**more: Any) -> Any:
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="where it keeps its data",
+        **more,
+    )
+
+
+@click.command()
+@click.option("--headless", is_flag=True, help="run the journey as a script, whatever the terminal")
+@click.option("--models", type=click.IntRange(100, 200_000), help="how many models the samples offer in all")
+@click.option("--gateway-port", type=click.IntRange(1, 65535), help="port of the gateway; any free one by default")
+def demo(*, headless: bool, models: int | None, gateway_port: int | None) -> int:
+    """Start a throwaway stack and make the whole journey on it.
+
+    A real Valkey, a real Envoy, SQLite, a small Kubernetes API and sample providers run on loopback, in a temporary
+    directory. Leaving it, by whatever signal, ends every process and removes the directory.
+    """
+    from console.local.demo import run_demo
+
+    return asyncio.run(run_demo(headless=headless, models=models, gateway_port=gateway_port))
+
+
+@click.command()
+@_data_option()
+@click.option("--gateway-port", type=click.IntRange(1, 65535), help="port of the gateway; any free one by default")
+@click.option("--models", type=click.IntRange(100, 200_000), help="how many models the samples offer in all")
+def up(*, data: Path | None, gateway_port: int | None, models: int | None) -> int:
+    """Start the local stack, with data that lasts, and leave it running."""
+    from console.local.updown import bring_up
+
+    return asyncio.run(bring_up(data, gateway_port=gateway_port, models=models))
+
+
+@click.command()
+@_data_option()
+@click.option("--wipe", is_flag=True, help="remove its data too")
+@click.option("--yes", is_flag=True, help="do not ask")
+def down(*, data: Path | None, wipe: bool, yes: bool) -> int:
+    """Stop the local stack."""
+    from console.local.updown import bring_down
+
+    if wipe and not yes and not click.confirm("Remove the local stack's data for good?", default=False, err=True):
+        return Ending.REFUSED.exit_code
+    return asyncio.run(bring_down(data, wipe=wipe))
+
+
+@click.command()
+@_data_option()
+@click.option("--throwaway", is_flag=True, help="keep nothing in Valkey across restarts")
+@click.option("--gateway-port", type=click.IntRange(1, 65535), help="port of the gateway; any free one by default")
+@click.option("--models", type=click.IntRange(100, 200_000), help="how many models the samples offer in all")
+@click.option("--owner-fd", type=int, hidden=True, help="end when this pipe is closed")
+def run(
+    *, data: Path | None, throwaway: bool, gateway_port: int | None, models: int | None, owner_fd: int | None
+) -> int:
+    """The stack's process, in the foreground: what `up` and `demo` start.
+
+    The Kubernetes API, its controllers, the sample servers and recovery run inside it; Valkey, Envoy and the
+    ext_authz worker are its children.
+    """
+    from console.local.run import run_stack
+
+    return asyncio.run(
+        run_stack(data, durable=not throwaway, gateway_port=gateway_port, models=models, owner_fd=owner_fd)
+    )
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:9001", help="HOST:PORT", show_default=True)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="the configuration file")
+@click.option("--profile", metavar="NAME", help="the profile to work with")
+def authz(*, listen: str, config: Path | None, profile: str | None) -> int:
+    """One ext_authz worker: Envoy asks it about every request.
+
+    Several may listen on the same port.
+    """
+    from console.access.redis import open_redis
+    from console.access.server import serve
+    from console.config import load_profile, resolve_secret
+
+    chosen = load_profile(config=config, profile=profile)
+    password = resolve_secret(chosen.redis.password) if chosen.redis.password else None
+    host, _, port = listen.rpartition(":")
+    reads: Literal["header", "body"] = chosen.gateway.authorizer_reads
+
+    async def work() -> None:
+        redis = open_redis(chosen.redis, password, name="modeldeck-authz")
+        await serve(redis, chosen.access, host=host or "127.0.0.1", port=int(port), reads=reads)
+
+    try:
+        asyncio.run(work())
+    except OSError as problem:
+        click.echo(f"the authorizer cannot listen on {listen}: {problem.strerror}", err=True)
+        return Ending.FAILED.exit_code
+    return 0
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(*, shell: str) -> int:
+    """Print the completion script for a shell: eval "$(modeldeck completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    from console.cli import root
+
+    complete = get_completion_class(shell)
+    assert complete is not None
+    click.echo(complete(root(), {}, "modeldeck", "_MODELDECK_COMPLETE").source())
+    return 0
+
+
+COMMANDS = (demo, up, down, run, authz, completion)

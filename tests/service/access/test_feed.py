@@ -1,0 +1,90 @@
+"""The feed: what changed inside, by whom, without a key in clear."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from console.access.codec import encode_entry
+from console.access.feed import Feed, FeedEvent
+from console.access.types import Grant, digest_of
+from console.access.writer import AccessWriter
+from console.config import AccessRules
+from console.guard import system_permit
+from console.local.valkey import Valkey
+from tests.support.waiting import until
+
+GRANT = {"endpoint_id": "e1", "model_id": "m1", "project_id": "p1"}
+PERMIT = system_permit("publish").on_behalf_of("op@bastion")
+
+
+class Heard(list[FeedEvent]):
+    async def next(self) -> FeedEvent:
+        await until(lambda: len(self) > 0)
+        return self.pop(0)
+
+
+@pytest.fixture
+async def heard(valkey: Valkey) -> AsyncIterator[Heard]:
+    client, heard = valkey.client("feed"), Heard()
+    feed = Feed(client, AccessRules(), heard.append)
+    task = asyncio.create_task(feed.run())
+    await until(lambda: feed.ready)
+    yield heard
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await client.aclose()
+
+
+async def test_published_models_come_go_and_change_their_target(heard: Heard, redis: Redis) -> None:
+    await redis.set("published_model_info", json.dumps({"a": GRANT, "b": GRANT}))
+    event = await heard.next()
+    assert (event.event, event.key, event.changes) == ("set", "published_model_info", ("+a", "+b"))
+    assert event.actor is None
+    assert "another writer" in str(event)
+    await redis.set("published_model_info", json.dumps({"a": GRANT | {"endpoint_id": "e2"}}))
+    assert (await heard.next()).changes == ("−b", "a → e2")
+    await redis.delete("published_model_info")
+    event = await heard.next()
+    assert (event.event, event.changes) == ("del", ("−a",))
+
+
+async def test_our_writes_are_attributed(heard: Heard, redis: Redis) -> None:
+    await AccessWriter(redis).publish(PERMIT, "mine", Grant("e"), operation="op7")
+    event = await heard.next()
+    assert (event.actor, event.action, event.operation, event.changes) == ("op@bastion", "publish", "op7", ("+mine",))
+    await redis.set("published_model_info", "{}")
+    assert (await heard.next()).actor is None, "an attribution is used once"
+
+
+async def test_keys_show_as_digest_id_and_generation(heard: Heard, redis: Redis) -> None:
+    digest = digest_of("bud_client_secret")
+    value = encode_entry({"m": Grant("e")}, key_id="k7f3", user_id=None, project_id=None, tenant="acme", generation=2)
+    await AccessWriter(redis).put_key(PERMIT, digest, value)
+    event = await heard.next()
+    assert event.key == f"api_key:{digest[:4]}…{digest[-2:]}"
+    assert "k7f3 gen 2" in event.changes[0]
+    await redis.set("api_key:shared", json.dumps({"bud_client_secret": {"m": GRANT}}))
+    event = await heard.next()
+    assert event.key == "api_key:shared"
+    assert "bud_client_secret" not in str(event) + json.dumps(event.as_json())
+
+
+async def test_what_cannot_be_read_is_shown_as_a_fault(heard: Heard, redis: Redis) -> None:
+    await redis.set("published_model_info", "{broken")
+    event = await heard.next()
+    assert event.event == "faulty"
+    assert "not JSON" in event.changes[0]
+
+
+async def test_what_changed_during_a_cut_is_reported_afterwards(heard: Heard, redis: Redis, valkey: Valkey) -> None:
+    await redis.set("published_model_info", json.dumps({"a": GRANT}))
+    await heard.next()
+    await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await redis.set("published_model_info", json.dumps({"a": GRANT, "b": GRANT}))
+    event = await heard.next()
+    assert event.changes == ("+b",)
