@@ -65,10 +65,7 @@ def down(*, data: Path | None, wipe: bool, yes: bool) -> int:
 @click.option("--throwaway", is_flag=True, help="keep nothing in Valkey across restarts")
 @click.option("--gateway-port", type=click.IntRange(1, 65535), help="port of the gateway; any free one by default")
 @click.option("--models", type=click.IntRange(100, 200_000), help="how many models the samples offer in all")
-@click.option("--owner-fd", type=int, hidden=True, help="end when this pipe is closed")
-def run(
-    *, data: Path | None, throwaway: bool, gateway_port: int | None, models: int | None, owner_fd: int | None
-) -> int:
+def run(*, data: Path | None, throwaway: bool, gateway_port: int | None, models: int | None) -> int:
     """The stack's process, in the foreground: what `up` and `demo` start.
 
     The Kubernetes API, its controllers, the sample servers and recovery run inside it; Valkey, Envoy and the
@@ -76,9 +73,7 @@ def run(
     """
     from console.local.run import run_stack
 
-    return asyncio.run(
-        run_stack(data, durable=not throwaway, gateway_port=gateway_port, models=models, owner_fd=owner_fd)
-    )
+    return asyncio.run(run_stack(data, durable=not throwaway, gateway_port=gateway_port, models=models))
 
 
 @click.command()

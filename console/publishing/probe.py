@@ -104,7 +104,7 @@ async def _ask(key: str, publication: Publication, profile: Profile) -> ProbeRes
                 return result
 
 
-def _request(client, publication: Publication):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _request(client, publication: Publication):  # type: ignore[no-untyped-def]
     """A chat completion of one token, or a traditional model's readiness."""
     if publication.kind is PublicationKind.TRADITIONAL:
         path = f"{tenant_path(publication.tenant)}/v2/models/{quote(publication.name, safe='')}/ready"
@@ -113,7 +113,7 @@ def _request(client, publication: Publication):  # type: ignore[no-untyped-def] 
     return client.build_request("POST", "/v1/chat/completions", json=body)
 
 
-def _detail(answer) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _detail(answer) -> str:  # type: ignore[no-untyped-def]
     """The error's own code, where it has OpenAI's shape."""
     if answer.status_code < 400:
         return ""

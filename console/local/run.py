@@ -1,0 +1,111 @@
+"""``modeldeck run``: the stack's process. It ends on SIGTERM, SIGINT and SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+import click
+
+from console.config import data_home
+from console.local.layout import Layout
+from console.local.stack import Stack
+from console.outcome import ModeldeckError, Refusal
+
+log = logging.getLogger("modeldeck.run")
+_LOG_BYTES = 4 * 1024 * 1024
+
+
+async def run_stack(
+    data: Path | None,
+    *,
+    durable: bool,
+    gateway_port: int | None,
+    models: int | None,
+) -> int:
+    """Run the stack until told to end; returns the exit code."""
+    layout = Layout(data or data_home() / "stack")
+    layout.create()
+    lock = _lock(layout)
+    _log_to(layout.log("run"))
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(name, stopping.set)
+    stack = Stack(layout, durable=durable, gateway_port=gateway_port, models=models)
+    starting = asyncio.create_task(stack.start(lambda line: click.echo(line, err=True)), name="start")
+    stopped = asyncio.create_task(stopping.wait(), name="stopping")
+    code = 0
+    try:
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            serving = asyncio.create_task(stack.serve(), name="serve")
+            await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+    except ModeldeckError as problem:
+        click.echo(f"✗ {problem}", err=True)
+        if problem.then:
+            click.echo(f"  next: {problem.then}", err=True)
+        log.error("%s", problem)  # noqa: TRY400 - the sentence says it all
+        code = problem.ending.exit_code
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await stack.stop()
+        stopped.cancel()
+        os.close(lock)
+    return code
+
+
+def _lock(layout: Layout) -> int:
+    """One process a directory. The lock goes with the process, however it ends.
+
+    Raises:
+        Refusal: another one has it.
+    """
+    descriptor = os.open(layout.lock, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise Refusal(
+            f"a stack runs on {layout.root} already; nothing was started",
+            code="STACK_RUNS",
+            status=409,
+            then="modeldeck status",
+        ) from None
+    return descriptor
+
+
+def is_locked(layout: Layout) -> bool:
+    """Whether a stack runs on this directory."""
+    try:
+        descriptor = os.open(layout.lock, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _log_to(path: Path) -> None:
+    handler = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=2, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    for noisy in ("httpx", "httpcore", "uvicorn.error", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,284 @@
+"""The embedded stack, put together: what starts in which order, and what each part needs of the others.
+
+    Valkey  →  database  →  Kubernetes API  →  samples  →  authorizer  →  Envoy  →  controllers  →  recovery
+
+The Kubernetes API, the controllers, the samples and recovery live in this process; Valkey, Envoy and the ext_authz
+worker are its children, on leashes (console/local/leash.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+
+import httpx
+
+from console.config import Profile, read_config
+from console.k8s.cluster import Cluster
+from console.local import bootstrap
+from console.local.gateway.controller import Controller
+from console.local.kube.access import ADMIN, CONTROLLER, PUBLISHER, VIEWER
+from console.local.kube.kubeconfig import write_kubeconfig
+from console.local.kube.server import KubeServer
+from console.local.layout import Layout, read_json, write_json, write_private
+from console.local.ports import LOOPBACK, free_ports, is_free
+from console.local.process import Child
+from console.local.samples.providers import SLUGS, SampleProviders
+from console.local.samples.upstream import SampleUpstream
+from console.local.supervisor import Part, Supervisor
+from console.local.valkey import Valkey
+from console.operations.recovery import recover_forever
+from console.outcome import Failure, Refusal, TimedOut, Unavailable
+from console.services import Services
+
+_UPSTREAMS = (*SLUGS, bootstrap.DEFAULT_UPSTREAM, *(name for _, name, _ in bootstrap.INFERENCE_SERVICES))
+_PORTS = ("valkey", "kubernetes", "gateway", "envoy", "authorizer", "providers", *_UPSTREAMS)
+_READY_SECONDS = 30.0
+_IDENTITIES = {"admin": ADMIN, "publisher": PUBLISHER, "viewer": VIEWER, "controller": CONTROLLER}
+
+Tell = Callable[[str], None]
+
+
+class Stack:
+    """One stack below one directory."""
+
+    def __init__(self, layout: Layout, *, durable: bool, gateway_port: int | None, models: int | None) -> None:
+        self._layout = layout
+        self._durable = durable
+        self._gateway_port = gateway_port
+        self._models = models
+        self._supervisor = Supervisor(layout.state)
+        self._ports: dict[str, int] = {}
+        self._duties: list[asyncio.Task[None]] = []
+        self._services: Services | None = None
+        self._cluster: Cluster | None = None
+        self._upstreams = SampleUpstream()
+        self._controller: Controller | None = None
+
+    async def start(self, tell: Tell) -> None:
+        """Start every part, in order; each is healthy before the next begins.
+
+        Raises:
+            Refusal: a port or the directory cannot be had.
+            Failure: a part did not start; what had been started is stopped by `stop`.
+        """
+        self._ports = self._choose_ports()
+        self._layout.state.unlink(missing_ok=True)
+        for name, start in (
+            ("valkey", self._start_valkey),
+            ("kubernetes", self._start_kubernetes),
+            ("samples", self._start_samples),
+            ("authorizer", self._start_authorizer),
+            ("envoy", self._start_envoy),
+            ("gateway", self._start_controllers),
+        ):
+            began = asyncio.get_running_loop().time()
+            await start()
+            tell(f"  ✓ {name:11} {asyncio.get_running_loop().time() - began:5.2f} s")
+        self._supervisor.write(ready=True)
+
+    async def serve(self) -> None:
+        """Keep the parts running and recover interrupted operations, until cancelled."""
+        assert self._services is not None
+        journal, runner = await self._services.journal(), await self._services.runner()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._supervisor.watch(), name="supervisor")
+            tasks.create_task(recover_forever(journal, runner), name="recovery")
+
+    async def stop(self) -> None:
+        """Stop everything that was started, the last first."""
+        for duty in self._duties:
+            duty.cancel()
+        await asyncio.gather(*self._duties, return_exceptions=True)
+        if self._services is not None:
+            await self._services.close()
+        if self._cluster is not None:
+            await self._cluster.close()
+        await self._supervisor.stop()
+        await self._upstreams.stop()
+        self._layout.state.unlink(missing_ok=True)
+
+    # --- ports and profile ------------------------------------------------------------------------------------
+
+    def _choose_ports(self) -> dict[str, int]:
+        """The ports of the last time where they are free, else new ones; the gateway's may be asked for.
+
+        Raises:
+            Refusal: the gateway's port was asked for and is in use.
+        """
+        if self._gateway_port is not None and not is_free(self._gateway_port):
+            raise Refusal(
+                f"port {self._gateway_port} is in use; nothing was started",
+                code="PORT_IN_USE",
+                status=409,
+                then="choose another --gateway-port, or leave it out",
+            )
+        kept = read_json(self._layout.ports) or {}
+        fresh = iter(free_ports(len(_PORTS)))
+        ports = {}
+        for name in _PORTS:
+            port, new = kept.get(name), next(fresh)
+            ports[name] = port if isinstance(port, int) and is_free(port) else new
+        if self._gateway_port is not None:
+            ports["gateway"] = self._gateway_port
+        write_json(self._layout.ports, ports)
+        return ports
+
+    def _write_profile(self) -> Profile:
+        """The configuration that clients of this stack use: profile ``local``, and ``gateway`` for its workers."""
+        layout, ports = self._layout, self._ports
+        redis = f'url = "redis://{LOOPBACK}:{ports["valkey"]}/0"'
+        lines = [
+            'default_profile = "local"',
+            "",
+            "[profiles.local]",
+            f'database = "sqlite:///{layout.database}"',
+            f'stack = "{layout.state}"',
+            "[profiles.local.redis]",
+            redis,
+            f'password = "file:{layout.secrets / "redis-operator"}"',
+            "[profiles.local.kubernetes]",
+            f'kubeconfig = "{layout.kubeconfig("admin")}"',
+            *self._gateway_section("local"),
+        ]
+        for slug in SLUGS:
+            lines += [
+                f"[profiles.local.providers.{slug}]",
+                f'url = "{self._providers.base_url(slug)}"',
+                f'inference_url = "http://{LOOPBACK}:{self._ports[slug]}/v1"',
+                f'credential = "file:{layout.secrets / "sample-provider"}"',
+            ]
+        lines += [
+            "",
+            "# What the ext_authz workers log in with: they may only read.",
+            "[profiles.gateway]",
+            "[profiles.gateway.redis]",
+            redis,
+            'username = "gateway"',
+            f'password = "file:{layout.secrets / "redis-gateway"}"',
+            *self._gateway_section("gateway"),
+        ]
+        write_private(layout.profile, "\n".join(lines) + "\n")
+        return read_config(layout.profile).profiles["local"].model_copy(update={"name": "local"})
+
+    def _gateway_section(self, profile: str) -> list[str]:
+        return [
+            f"[profiles.{profile}.gateway]",
+            f'name = "{bootstrap.GATEWAY}"',
+            f'namespace = "{bootstrap.SYSTEM}"',
+            f'url = "http://{LOOPBACK}:{self._ports["gateway"]}"',
+            f'authorizer = "{bootstrap.SYSTEM}/{bootstrap.AUTHORIZER}:80"',
+            'authorizer_reads = "header"',
+        ]
+
+    # --- parts ------------------------------------------------------------------------------------------------
+
+    async def _start_valkey(self) -> None:
+        valkey = Valkey(
+            self._layout.valkey,
+            port=self._ports["valkey"],
+            operator=self._layout.secret("redis-operator"),
+            gateway=self._layout.secret("redis-gateway"),
+            durable=self._durable,
+            log=self._layout.log("valkey"),
+        )
+
+        async def health() -> str:
+            if not await valkey.healthy():
+                raise Unavailable("it does not answer a PING")
+            return f"redis://{LOOPBACK}:{valkey.port}"
+
+        await self._supervisor.start(
+            Part(
+                "valkey", valkey.start, valkey.stop, health, lambda: not valkey.child.running, lambda: valkey.child.pid
+            )
+        )
+
+    async def _start_kubernetes(self) -> None:
+        layout = self._layout
+        tokens = {layout.secret(f"kube-{name}").get_secret_value(): who for name, who in _IDENTITIES.items()}
+        server = KubeServer(layout.cluster, port=self._ports["kubernetes"], tokens=tokens)
+
+        async def health() -> str:
+            await self._get(f"{server.url}/readyz")
+            return f"{server.url}, {server.watches} watches"
+
+        await self._supervisor.start(Part("kubernetes", server.start, server.stop, health, lambda: not server.running))
+        for name in _IDENTITIES:
+            token = layout.secret(f"kube-{name}").get_secret_value()
+            write_kubeconfig(layout.kubeconfig(name), server=server.url, token=token, user=name)
+        self._cluster = await Cluster.connect(kubeconfig=layout.kubeconfig("controller"))
+
+    async def _start_samples(self) -> None:
+        token = self._layout.secret("sample-provider").get_secret_value()
+        self._providers = SampleProviders(token=token, port=self._ports["providers"], models=self._models)
+        for name in _UPSTREAMS:
+            await self._upstreams.add(name, port=self._ports[name], token=token if name in SLUGS else None)
+
+        async def health() -> str:
+            await self._get(f"http://{LOOPBACK}:{self._ports['providers']}/health")
+            return f"{len(SLUGS)} providers, {len(_UPSTREAMS)} upstreams"
+
+        await self._supervisor.start(
+            Part("samples", self._providers.start, self._providers.stop, health, lambda: False)
+        )
+        profile = self._write_profile()
+        self._services = Services(profile)
+        await self._services.store()
+
+    async def _start_authorizer(self) -> None:
+        address = f"{LOOPBACK}:{self._ports['authorizer']}"
+        command = [sys.executable, "-m", "console", "authz", "--listen", address]
+        command += ["--config", str(self._layout.profile), "--profile", "gateway"]
+        child = Child("authorizer", command, log=self._layout.log("authorizer"))
+
+        async def health() -> str:
+            await self._get(f"http://{address}/healthz")
+            return f"http://{address}"
+
+        async def start() -> None:
+            await child.start()
+            await self._until_healthy("the authorizer", health, child)
+
+        await self._supervisor.start(
+            Part("authorizer", start, child.stop, health, lambda: not child.running, lambda: child.pid)
+        )
+
+    async def _start_envoy(self) -> None:
+        raise NotImplementedError
+
+    async def _start_controllers(self) -> None:
+        raise NotImplementedError
+
+    # --- how --------------------------------------------------------------------------------------------------
+
+    async def _until_healthy(self, what: str, health: Callable[[], Awaitable[str]], child: Child) -> None:
+        """Wait for a child to answer.
+
+        Raises:
+            Failure: it ended; TimedOut: it runs and does not answer.
+        """
+        deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+        while True:
+            try:
+                await health()
+            except Unavailable as problem:
+                if not child.running:
+                    raise Failure(f"{what} ended at once: {child.tail(3) or child.exit_code}") from None
+                if asyncio.get_running_loop().time() > deadline:
+                    raise TimedOut(f"{what} did not answer within {_READY_SECONDS:g} s: {problem}") from None
+                await asyncio.sleep(0.03)
+            else:
+                return
+
+    @staticmethod
+    async def _get(url: str) -> None:
+        """Raises `Unavailable` unless a GET is answered with 200."""
+        try:
+            async with httpx.AsyncClient(timeout=3, trust_env=False) as client:
+                answer = await client.get(url)
+        except httpx.HTTPError as problem:
+            raise Unavailable(f"{url} does not answer: {type(problem).__name__}") from None
+        if answer.status_code != 200:
+            raise Unavailable(f"{url} answers {answer.status_code}")
