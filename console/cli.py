@@ -75,9 +75,21 @@ def root() -> click.Group:
                 parent.add_command(existing)
             parent = existing
         parent.add_command(_command(name, action))
-    for command in COMMANDS:
+    for command in (*COMMANDS, completion):
         top.add_command(command)
     return top
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(*, shell: str) -> int:
+    """Print the completion script for a shell: eval "$(modeldeck completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    complete = get_completion_class(shell)
+    assert complete is not None
+    click.echo(complete(root(), {}, "modeldeck", "_MODELDECK_COMPLETE").source())
+    return 0
 
 
 def _show_version(version: str) -> Callable[[click.Context, click.Parameter, bool], None]:

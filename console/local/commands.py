@@ -106,18 +106,4 @@ def authz(*, listen: str, config: Path | None, profile: str | None) -> int:
     return 0
 
 
-@click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(*, shell: str) -> int:
-    """Print the completion script for a shell: eval "$(modeldeck completion bash)"."""
-    from click.shell_completion import get_completion_class
-
-    from console.cli import root
-
-    complete = get_completion_class(shell)
-    assert complete is not None
-    click.echo(complete(root(), {}, "modeldeck", "_MODELDECK_COMPLETE").source())
-    return 0
-
-
-COMMANDS = (demo, up, down, run, authz, completion)
+COMMANDS = (demo, up, down, run, authz)
