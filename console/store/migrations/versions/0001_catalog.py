@@ -150,6 +150,7 @@ def _create_model_prices() -> None:
         _to_model("model_prices"),
         sa.CheckConstraint("state IN ('known', 'free', 'dynamic', 'unknown')", name=op.f("ck_model_prices_state")),
         sa.CheckConstraint("(usd IS NULL) = (state IN ('dynamic', 'unknown'))", name=op.f("ck_model_prices_amount")),
+        sqlite_with_rowid=False,
     )
 
 

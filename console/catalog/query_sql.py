@@ -1,0 +1,96 @@
+"""A `Query` as SQL conditions on ``models``, the same for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from console.catalog.query import Bound, Capability, Choice, Flag, Query, Term, Words
+from console.catalog.types import PriceState
+from console.store.tables.catalog import models
+
+Condition = sa.ColumnElement[bool]
+_c = models.c
+
+# USD as typed to femto-dollars per unit as stored (console/catalog/prices.py): per 1M tokens, and per image.
+_SCALES: dict[str, tuple[sa.Column[int | None], Decimal]] = {
+    "ctx": (_c.context_tokens, Decimal(1)),
+    "maxout": (_c.max_output_tokens, Decimal(1)),
+    "in": (_c.price_in, Decimal("1e9")),
+    "out": (_c.price_out, Decimal("1e9")),
+    "image": (_c.price_image, Decimal("1e15")),
+}
+_OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+}
+
+
+def conditions(query: Query) -> list[Condition]:
+    """What a row must fulfil, all of it."""
+    found = [_condition(term) for term in query.terms]
+    if not query.asks_for("retired", "any"):
+        found.append(_c.retired_at.is_(None))
+    if not query.asks_for("hidden", "any"):
+        found.append(_c.hidden == sa.false())
+    return found
+
+
+def _condition(term: Term) -> Condition:
+    positive = _positive(term)
+    # NULL is "not known to hold": excluding what holds must keep it.
+    return sa.not_(sa.func.coalesce(positive, sa.false())) if term.negated else positive
+
+
+def _positive(term: Term) -> Condition:
+    match term:
+        case Words(text):
+            return _c.haystack.contains(text.casefold(), autoescape=True)
+        case Choice(field, values):
+            return _choice(field, values)
+        case Bound(field, sign, value):
+            column, scale = _SCALES[field]
+            # More than a column can hold is more than every price, and more than every number of tokens.
+            return _OPERATORS[sign](column, min(int(value * scale), 2**63 - 1))
+        case Capability(name, stated):
+            return _c[name].is_(None) if stated is None else _c[name] == sa.literal(stated)
+        case Flag(name):
+            return _flag(name)
+
+
+def _choice(field: str, values: tuple[str, ...]) -> Condition:
+    if field in ("input", "output"):
+        column = _c.input_modalities if field == "input" else _c.output_modalities
+        text = sa.type_coerce(column, sa.Text)
+        return sa.or_(*(text.contains(f'"{value}"', autoescape=True) for value in values))
+    if field in ("author", "family"):
+        column = _c.author if field == "author" else _c.family
+        return sa.func.lower(column).in_(values)
+    return {"provider": _c.provider, "kind": _c.kind, "price": _c.price_state, "key": _c.canonical_key}[field].in_(
+        values
+    )
+
+
+def _flag(name: str) -> Condition:
+    match name:
+        case "free":
+            return _c.price_state == PriceState.FREE.value
+        case "deprecated":
+            return _c.deprecated == sa.true()
+        case "missing":
+            return _c.missing_runs > 0
+        case "retired":
+            return _c.retired_at.is_not(None)
+        case "hidden":
+            return _c.hidden == sa.true()
+        case "pinned":
+            return _c.pinned == sa.true()
+        case _:
+            return sa.true()  # any: only lifts what is left out otherwise

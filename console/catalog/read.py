@@ -1,0 +1,299 @@
+"""Reads the catalog: one model, a page of them, the same one across providers, and what there is in all.
+
+An empty answer means that there is nothing; a database that cannot be read raises `Unavailable`, and never looks like
+zero models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from console.catalog import rows, stored
+from console.catalog.completion import Vocabulary
+from console.catalog.query import Query, parse
+from console.catalog.query_sql import conditions
+from console.catalog.types import Model, Per, PriceKind, Provider
+from console.outcome import Item, Refusal, conflict, not_found
+from console.store.engine import Store
+from console.store.tables import catalog as t
+
+_PAGE_LIMIT = 1_000
+
+
+class Sort(StrEnum):
+    """What a list of models is sorted by. What has no value comes last, in either direction."""
+
+    NAME = "name"
+    PROVIDER = "provider"
+    CONTEXT = "context"
+    INPUT = "input"
+    OUTPUT = "output"
+    CHANGED = "changed"
+
+
+_SORT_COLUMNS: dict[Sort, sa.Column[object]] = {
+    Sort.NAME: t.models.c.name_key,
+    Sort.PROVIDER: t.models.c.provider,
+    Sort.CONTEXT: t.models.c.context_tokens,
+    Sort.INPUT: t.models.c.price_in,
+    Sort.OUTPUT: t.models.c.price_out,
+    Sort.CHANGED: t.models.c.changed_at,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of what a query finds. ``total``: how many there are in all."""
+
+    models: tuple[Model, ...]
+    total: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What the catalog holds. ``by_…``: counts of the models that are neither retired nor hidden."""
+
+    models: int
+    retired: int
+    missing: int
+    hidden: int
+    deprecated: int
+    by_provider: dict[str, int]
+    by_modality: dict[str, int]
+    by_price_state: dict[str, int]
+
+
+async def get_model(store: Store, provider: str, native_id: str) -> Model | None:
+    """The model that this provider calls so, exactly; retired and hidden ones too."""
+    columns = t.models.c
+    found = await _models_where(store, columns.provider == provider, columns.native_id == native_id)
+    return found[0] if found else None
+
+
+async def get_model_by_number(store: Store, number: int) -> Model | None:
+    """The model with this row id, which is stable as long as the model is in the catalog."""
+    found = await _models_where(store, t.models.c.id == number)
+    return found[0] if found else None
+
+
+async def find_model(store: Store, name: str) -> Model:
+    """The model that an operator means.
+
+    Args:
+        name: ``provider/native id``, a native id that only one provider has, or a row id
+
+    Raises:
+        Refusal: MODEL_NOT_FOUND (404) with near names, or MODEL_AMBIGUOUS (409) with the candidates.
+    """
+    provider, slash, native_id = name.partition("/")
+    if slash and (model := await get_model(store, provider, native_id)):
+        return model
+    if name.isdecimal() and len(name) < 16 and (model := await get_model_by_number(store, int(name))):
+        return model
+    found = await _models_where(store, t.models.c.native_id == name)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise conflict(
+            f"{len(found)} providers have a model {name}",
+            code="MODEL_AMBIGUOUS",
+            then=f"name one of them, as in {found[0].reference}",
+        )
+    raise await _no_such_model(store, name)
+
+
+async def search(
+    store: Store,
+    query: str | Query = "",
+    *,
+    sort: Sort = Sort.NAME,
+    descending: bool = False,
+    limit: int = 50,
+    offset: int = 0,
+) -> Page:
+    """One page of the models that a query finds.
+
+    Args:
+        query: see console/catalog/query.py
+        limit: at most 1,000
+
+    Raises:
+        BadTerm: the query has a term that means nothing.
+    """
+    if not (0 < limit <= _PAGE_LIMIT and offset >= 0):
+        raise Refusal(f"a page has 1 to {_PAGE_LIMIT} models", code="BAD_PAGE", status=400)
+    where = conditions(parse(query) if isinstance(query, str) else query)
+    column = _SORT_COLUMNS[sort]
+    # Between equals, by what the index on the column is in order of anyway.
+    second = t.models.c.native_id if sort is Sort.PROVIDER else t.models.c.id
+    order = [column.desc(), second.desc()] if descending else [column, second]
+    async with store.reading() as connection:
+        counts = sa.select(sa.func.count(), sa.func.count(column)).where(*where)
+        total, with_value = (await connection.execute(counts)).one()
+        if offset >= total:
+            return Page((), total, offset)
+        # Two plain statements, for an index serves neither of the databases through NULLS LAST.
+        wanted = sa.select(t.models).where(*where).order_by(*order)
+        page = list(await _rows(connection, wanted.where(column.is_not(None)).offset(offset).limit(limit)))
+        if len(page) < limit and offset + len(page) < total:
+            rest = wanted.where(column.is_(None)).offset(max(0, offset - with_value)).limit(limit - len(page))
+            page += await _rows(connection, rest)
+        return Page(await _models(connection, page), total, offset)
+
+
+async def compare(store: Store, name: str) -> tuple[Model, ...]:
+    """The same model at every provider, as far as names tell, the cheapest input first, unknown prices last.
+
+    Args:
+        name: what `find_model` takes, or a canonical key
+
+    Raises:
+        Refusal: MODEL_NOT_FOUND.
+    """
+    columns = t.models.c
+    alive = (columns.retired_at.is_(None), columns.hidden == sa.false())
+    found = await _models_where(store, columns.canonical_key == name.lower(), *alive)
+    if not found:
+        named = await _models_where(store, columns.native_id == name)
+        model = named[0] if named else await find_model(store, name)
+        found = await _models_where(store, columns.canonical_key == model.canonical_key, *alive)
+    return tuple(sorted(found, key=_cheapest_first))
+
+
+async def providers(store: Store) -> tuple[Provider, ...]:
+    """Every provider that was ever synced, by slug."""
+    listed = t.models.c.retired_at.is_(None) & (t.models.c.hidden == sa.false())
+    numbers = sa.select(t.models.c.provider, sa.func.count().label("models")).where(listed)
+    counted = numbers.group_by(t.models.c.provider).subquery()
+    runs = t.sync_run_providers.c
+    good = sa.select(runs.provider, sa.func.max(runs.finished_at).label("listed_at"))
+    seen = good.where(runs.outcome.in_(("ok", "unchanged"))).group_by(runs.provider).subquery()
+    query = (
+        sa.select(t.providers, sa.func.coalesce(counted.c.models, 0).label("models"), seen.c.listed_at)
+        .outerjoin(counted, counted.c.provider == t.providers.c.slug)
+        .outerjoin(seen, seen.c.provider == t.providers.c.slug)
+        .order_by(t.providers.c.slug)
+    )
+    async with store.reading() as connection:
+        return tuple(
+            Provider(
+                slug=row["slug"],
+                name=row["name"],
+                description=row["description"],
+                list_url=row["list_url"],
+                api_url=row["api_url"],
+                site_url=row["site_url"],
+                credential_env=row["credential_env"],
+                tier=row["tier"],
+                capabilities=tuple(row["capabilities"]),
+                models=row["models"],
+                listed_at=row["listed_at"],
+            )
+            for row in (await connection.execute(query)).mappings()
+        )
+
+
+async def get_provider(store: Store, slug: str) -> Provider | None:
+    """The provider with this slug, None where it was never synced."""
+    return next((provider for provider in await providers(store) if provider.slug == slug), None)
+
+
+async def stats(store: Store) -> Stats:
+    """What there is, counted by the database."""
+    columns = t.models.c
+    alive = columns.retired_at.is_(None) & (columns.hidden == sa.false())
+
+    def counted(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
+
+    async with store.reading() as connection:
+
+        async def by(*names: str) -> dict[tuple[object, ...], int]:
+            keys = [columns[name] for name in names]
+            query = sa.select(*keys, sa.func.count()).where(alive).group_by(*keys)
+            return {tuple(row[:-1]): row[-1] for row in await connection.execute(query)}
+
+        totals = sa.select(
+            counted(alive),
+            counted(columns.retired_at.is_not(None)),
+            counted(alive & (columns.missing_runs > 0)),
+            counted(columns.hidden == sa.true()),
+            counted(alive & (columns.deprecated == sa.true())),
+        )
+        models, retired, missing, hidden, deprecated = (await connection.execute(totals)).one()
+        modalities: dict[str, int] = {}
+        sides = (columns.input_modalities, columns.output_modalities)
+        grouped = sa.select(*sides, sa.func.count()).where(alive).group_by(*sides)
+        for inputs, outputs, count in await connection.execute(grouped):
+            name = "->".join("+".join(side) if side else "?" for side in (inputs, outputs))
+            modalities[name] = modalities.get(name, 0) + count
+        by_provider = {str(key[0]): count for key, count in (await by("provider")).items()}
+        by_price_state = {str(key[0]): count for key, count in (await by("price_state")).items()}
+    return Stats(models, retired, missing, hidden, deprecated, by_provider, modalities, by_price_state)
+
+
+async def vocabulary(store: Store) -> Vocabulary:
+    """The values to complete a query with (console/catalog/completion.py)."""
+    async with store.reading() as connection:
+
+        async def values(column: sa.Column[str | None]) -> tuple[str, ...]:
+            query = sa.select(column).where(column.is_not(None)).distinct().order_by(column)
+            return tuple(value for (value,) in await connection.execute(query) if value)
+
+        columns = t.models.c
+        sides = sa.select(columns.input_modalities, columns.output_modalities).distinct()
+        modalities = {name for row in await connection.execute(sides) for side in row for name in side or ()}
+        return Vocabulary(
+            providers=await values(columns.provider),
+            authors=await values(columns.author),
+            families=await values(columns.family),
+            kinds=await values(columns.kind),
+            modalities=tuple(sorted(modalities)),
+        )
+
+
+async def _models_where(store: Store, *where: sa.ColumnElement[bool]) -> tuple[Model, ...]:
+    query = sa.select(t.models).where(*where).order_by(t.models.c.provider, t.models.c.native_id)
+    async with store.reading() as connection:
+        return await _models(connection, await _rows(connection, query))
+
+
+async def _rows(connection: AsyncConnection, query: sa.Select[tuple[object]]) -> Sequence[sa.RowMapping]:
+    return (await connection.execute(query)).mappings().all()
+
+
+async def _models(connection: AsyncConnection, found: Sequence[sa.RowMapping]) -> tuple[Model, ...]:
+    models: list[Model] = []
+    for chunk in stored.chunks(list(found)):
+        ids = [row["id"] for row in chunk]
+        listed = await stored.prices_of(connection, ids)
+        decided = await stored.overrides(connection, t.models.c.id.in_(ids))
+        models += [rows.stored_model(row, listed.get(row["id"], ()), decided.get(row["id"])) for row in chunk]
+    return tuple(models)
+
+
+async def _no_such_model(store: Store, name: str) -> Refusal:
+    last = name.rsplit("/", 1)[-1].casefold()
+    near = t.models.c.haystack.contains(last[:40], autoescape=True) & t.models.c.retired_at.is_(None)
+    async with store.reading() as connection:
+        query = sa.select(t.models.c.provider, t.models.c.native_id).where(near).order_by(t.models.c.id).limit(5)
+        items = tuple(
+            Item(f"{provider}/{native_id}", "near") for provider, native_id in await connection.execute(query)
+        )
+    refusal = not_found(
+        f"there is no model {name} in the catalog", code="MODEL_NOT_FOUND", then=f"modeldeck models search {last}"
+    )
+    refusal.items = items
+    return refusal
+
+
+def _cheapest_first(model: Model) -> tuple[bool, object, str]:
+    price = model.price(PriceKind.INPUT)
+    usd = price.usd if price is not None and price.per is Per.TOKEN else None
+    return usd is None, usd or 0, model.provider

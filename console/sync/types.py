@@ -1,0 +1,286 @@
+"""What a sync can say: of one provider, of a run, of a record that it left out. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from console.catalog.types import ModelChange
+from console.outcome import Ending, Item, Outcome
+
+if TYPE_CHECKING:
+    from console.sync.providers.base import ProviderSpec
+
+
+class ProviderOutcome(StrEnum):
+    """How the sync of one provider ended (DESIGN.md §4), and two endings of Modeldeck's own."""
+
+    OK = "ok"  # the list was taken over
+    UNCHANGED = "unchanged"  # the list says what the catalog said
+    EMPTY = "empty"  # a proper list without a model: nothing was changed
+    NO_CREDENTIALS = "no credentials"  # it needs one and there is none: it was not asked
+    UNREACHABLE = "unreachable"  # no answer, or none that is an answer
+    REFUSED = "refused"  # it said no, or another run is syncing it
+    UNPARSEABLE = "unparseable"  # an answer, but no list of models
+    SUSPICIOUS = "suspicious"  # something is held for an operator to decide
+    FAILED = "failed"  # the list was good, the database would not take it: rolled back
+    CANCELLED = "cancelled"
+
+    @property
+    def good(self) -> bool:
+        return self in (ProviderOutcome.OK, ProviderOutcome.UNCHANGED)
+
+
+class RunState(StrEnum):
+    """Where a run is. A run whose process died is found by the next one and called interrupted."""
+
+    RUNNING = "running"
+    DONE = "done"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class HeldState(StrEnum):
+    """What became of a change that was held back."""
+
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"  # a later list no longer says so
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTarget:
+    """One provider to sync. ``base_url`` stands in for scheme, host and base path of its list, e.g. a sample server."""
+
+    spec: ProviderSpec
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a provider may cost.
+
+    body_bytes        of one list, after decompression
+    records           of one list
+    provider_seconds  from the first connection to the last record, retries and waits in between included
+    connect_seconds, silence_seconds  until a connection stands; between two pieces of an answer
+    attempts          for what a second try can mend
+    retry_after_seconds  the longest wait that a provider may ask for within a run; beyond it the run goes on without
+    parallel          providers at a time
+    rejects_kept      records that are stored with their reason, per provider and run; all are counted
+    lease_seconds     after which the work of a dead process may be taken over
+    """
+
+    body_bytes: int = 128 * 1024 * 1024
+    records: int = 250_000
+    provider_seconds: float = 180.0
+    connect_seconds: float = 10.0
+    silence_seconds: float = 30.0
+    attempts: int = 3
+    retry_after_seconds: float = 30.0
+    parallel: int = 6
+    rejects_kept: int = 200
+    lease_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that was left out, or a field that was.
+
+    position   in the list, from 1
+    costs      ``record``: it is not in the catalog; ``field``: it is, without this field
+    record     the offending JSON, cut to size, without secrets
+    """
+
+    position: int
+    native_id: str
+    reason: str
+    record: str
+    costs: str = "record"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A change that looks wrong and waits for an operator. ``id`` 0: a dry run would hold it."""
+
+    provider: str
+    native_id: str  # "" for the whole list
+    field: str  # "price.input"; "list" for a list that shrank
+    before: Any
+    proposed: Any
+    reason: str
+    id: int = 0
+    state: HeldState = HeldState.OPEN
+    created_at: datetime | None = None
+    decided_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What happened to the records and the models of one provider.
+
+    fetched = normalised + rejected. ``written`` rows were added or changed, ``missing`` are in the catalog and not
+    in the list. A list that was not sent again (HTTP 304) counts 0 fetched, and what it holds as unchanged.
+    """
+
+    fetched: int = 0
+    normalised: int = 0
+    rejected: int = 0
+    written: int = 0
+    unchanged: int = 0
+    missing: int = 0
+    added: int = 0
+    changed: int = 0
+    returned: int = 0
+    retired: int = 0
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderReport:
+    """What came of one provider.
+
+    code      a stable machine name for anything but ok (``RATE_LIMITED``)
+    sentence  for an operator: what happened, what state things are in
+    baseline  this was its first list: there was nothing to compare with
+    changes   field by field
+    retry_at  when the provider asked to be left alone until then
+    """
+
+    provider: str
+    outcome: ProviderOutcome
+    sentence: str
+    code: str = ""
+    counts: Counts = Counts()
+    baseline: bool = False
+    changes: tuple[ModelChange, ...] = ()
+    held: tuple[Held, ...] = ()
+    rejects: tuple[Reject, ...] = ()
+    body_bytes: int = 0
+    milliseconds: int = 0
+    retry_at: datetime | None = None
+
+
+class Stage(StrEnum):
+    FETCHING = "fetching"
+    WRITING = "writing"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the sync of one provider is. ``outcome`` is set when it has finished."""
+
+    provider: str
+    stage: Stage
+    records: int = 0
+    body_bytes: int = 0
+    outcome: ProviderOutcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What came of a run. ``run_id`` None: a dry run, which leaves no trace."""
+
+    run_id: int | None
+    dry_run: bool
+    started_at: datetime
+    finished_at: datetime
+    providers: tuple[ProviderReport, ...]
+    cancelled: bool = False
+
+    @property
+    def total(self) -> Counts:
+        """The counts of all providers together."""
+        names = [item.name for item in dataclasses.fields(Counts)]
+        return Counts(**{name: sum(getattr(report.counts, name) for report in self.providers) for name in names})
+
+    @property
+    def ending(self) -> Ending:
+        good = sum(report.outcome.good for report in self.providers)
+        if self.cancelled:
+            return Ending.CANCELLED
+        if good == 0:
+            return Ending.FAILED
+        if good < len(self.providers):
+            return Ending.PARTIAL
+        if all(report.outcome is ProviderOutcome.UNCHANGED for report in self.providers):
+            return Ending.UNCHANGED
+        return Ending.DONE
+
+    @property
+    def exit_code(self) -> int:
+        """0, 130 when cancelled, else 1: a partial sync is 1 as well, as the seed documents say (DESIGN.md §4)."""
+        return 1 if self.ending is Ending.PARTIAL else self.ending.exit_code
+
+    @property
+    def summary(self) -> str:
+        total, good = self.total, sum(report.outcome.good for report in self.providers)
+        parts = [f"{good} of {len(self.providers)} providers in order"]
+        parts += [f"{total.fetched} records", f"{total.written} models {'to write' if self.dry_run else 'written'}"]
+        for name in ("rejected", "missing", "held"):
+            if count := getattr(total, name):
+                parts.append(f"{count} {name}")
+        text = ", ".join(parts)
+        return f"dry run, nothing was written: {text}" if self.dry_run else text
+
+    def outcome(self) -> Outcome:
+        """The typed outcome; its own exit code is 4 for a partial run, the seed's is `exit_code`."""
+        return Outcome(
+            self.ending,
+            self.summary,
+            proof=tuple(f"{r.provider}: {r.sentence}" for r in self.providers if r.outcome.good),
+            items=tuple(Item(r.provider, r.outcome.value, r.sentence) for r in self.providers),
+            data=self.as_json(),
+            then="modeldeck sync run --verbose" if any(r.rejects for r in self.providers) else "",
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The report in JSON-ready form: the counts in full, changes and rejects as they are kept."""
+        return {
+            "run": self.run_id,
+            "dry_run": self.dry_run,
+            "started_at": self.started_at.isoformat(),
+            "finished_at": self.finished_at.isoformat(),
+            "total": dataclasses.asdict(self.total),
+            "providers": [_report_json(report) for report in self.providers],
+        }
+
+
+def _report_json(report: ProviderReport) -> dict[str, Any]:
+    return {
+        "provider": report.provider,
+        "outcome": report.outcome.value,
+        "code": report.code,
+        "sentence": report.sentence,
+        "baseline": report.baseline,
+        **dataclasses.asdict(report.counts),
+        "body_bytes": report.body_bytes,
+        "milliseconds": report.milliseconds,
+        "retry_at": report.retry_at.isoformat() if report.retry_at else None,
+        "changes": [
+            {"model": c.native_id, "kind": c.kind.value, "field": c.field, "before": c.before, "after": c.after}
+            for c in report.changes
+        ],
+        "held_changes": [
+            {
+                "id": h.id,
+                "model": h.native_id,
+                "field": h.field,
+                "before": h.before,
+                "proposed": h.proposed,
+                "reason": h.reason,
+            }
+            for h in report.held
+        ],
+        "rejected_records": [
+            {"position": r.position, "model": r.native_id, "costs": r.costs, "reason": r.reason, "record": r.record}
+            for r in report.rejects
+        ],
+    }

@@ -1,0 +1,205 @@
+"""How fast a sync is, and how much memory a big list takes. Prints; never fails.
+
+    .venv/bin/python -m tests.bench.sync [--models 20000] [--list-mb 60]
+
+1. A list of so many models over HTTP into SQLite: the whole sync, and its part that writes, beside a bare
+   ``sqlite3.executemany`` of the very same rows into the same schema with the same settings.
+2. A second sync of the same list, sent again, and not modified.
+3. A list of so many MB: the peak memory of the process that syncs it, above what its imports take.
+4. The first page of some queries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from console.catalog import read
+from console.guard import system_permit
+from console.local.samples import source, wire
+from console.store.engine import Store
+from console.store.migrate import upgrade
+from console.sync import apply, provider_sync
+from console.sync.engine import Syncer
+from console.sync.providers import spec
+from console.sync.types import ProviderReport, ProviderTarget
+
+QUERIES = ("", "llama ctx>=128k", "provider:openrouter in<0.5 vision -preview", "nothing-like-it")
+
+
+def serve(models: int, padding: int, ready: Any) -> None:
+    """In a process of its own: OpenRouter's list, padded to a size, without ETags."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n" + b'{"data":[')
+        for number, model in enumerate(source.offered("openrouter", models)):
+            record = wire.FORMATS["openrouter"].record(model)
+            record["description"] += " " + "x" * padding
+            writer.write((b"," if number else b"") + json.dumps(record).encode())
+            if number % 100 == 0:
+                await writer.drain()
+        writer.write(b"]}")
+        await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        ready.put(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(main())
+
+
+@contextmanager
+def serving(models: int, padding: int = 0) -> Iterator[str]:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Queue()
+    process = context.Process(target=serve, args=(models, padding, ready), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{ready.get(timeout=60)}"
+    finally:
+        process.terminate()
+        process.join()
+
+
+async def synced(store: Store, base_url: str) -> ProviderReport:
+    syncer = Syncer(store, credential=lambda _: None)
+    target = ProviderTarget(spec("openrouter"), base_url)
+    return (await syncer.run(system_permit("bench"), [target])).providers[0]
+
+
+async def opened(directory: Path) -> Store:
+    store = Store(f"sqlite:///{directory / 'modeldeck.db'}")
+    await upgrade(store)
+    return store
+
+
+async def speed(directory: Path, models: int) -> None:
+    store = await opened(directory)
+    writing = 0.0
+    carry_out = apply.carry_out
+
+    async def timed(*arguments: Any, **options: Any) -> Any:
+        nonlocal writing
+        started = time.perf_counter()
+        try:
+            return await carry_out(*arguments, **options)
+        finally:
+            writing = time.perf_counter() - started
+
+    provider_sync.carry_out = timed  # type: ignore[assignment]
+    with serving(models) as base_url:
+        started = time.perf_counter()
+        report = await synced(store, base_url)
+        whole = time.perf_counter() - started
+        written = writing
+        rows = await all_rows(store)
+        count = sum(len(found) for found in rows.values())
+        bare = bare_insert(directory, store, rows)
+        print(f"{report.counts.written} models, {count} rows, a list of {report.body_bytes / 1e6:.1f} MB")
+        print(f"  bare executemany        {bare:6.2f} s  {count / bare:9.0f} rows/s")
+        print(
+            f"  the sync's own writing  {written:6.2f} s  {count / written:9.0f} rows/s  {bare / written:5.0%} of bare"
+        )
+        print(f"  the whole sync          {whole:6.2f} s  {count / whole:9.0f} rows/s  {bare / whole:5.0%} of bare")
+        started = time.perf_counter()
+        again = await synced(store, base_url)
+        print(f"  the same list again     {time.perf_counter() - started:6.2f} s  {again.counts.written} rows written")
+    for query in QUERIES:
+        started = time.perf_counter()
+        page = await read.search(store, query, limit=50)
+        print(f"  first page of {query!r:46} {(time.perf_counter() - started) * 1000:5.1f} ms of {page.total}")
+    await store.close()
+
+
+async def all_rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
+    """The rows as the database keeps them."""
+    async with store.reading() as connection:
+        return {
+            name: [tuple(row) for row in await connection.execute(sa.text(f"SELECT * FROM {name}"))]
+            for name in ("models", "model_prices")
+        }
+
+
+def bare_insert(directory: Path, store: Store, rows: dict[str, list[tuple[object, ...]]]) -> float:
+    """Seconds for the same rows in one transaction, without anything of ours around it."""
+    source_db = sqlite3.connect(str(store.url.database))
+    schema = [sql for (sql,) in source_db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+    provider = source_db.execute("SELECT * FROM providers").fetchone()
+    source_db.close()
+    bare = sqlite3.connect(directory / "bare.db", isolation_level=None)
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        bare.execute(f"PRAGMA {pragma}")
+    for sql in schema:
+        bare.execute(sql)
+    bare.execute(f"INSERT INTO providers VALUES ({','.join('?' * len(provider))})", provider)
+    started = time.perf_counter()
+    bare.execute("BEGIN IMMEDIATE")
+    for name, found in rows.items():
+        bare.executemany(f"INSERT INTO {name} VALUES ({','.join('?' * len(found[0]))})", found)
+    bare.execute("COMMIT")
+    seconds = time.perf_counter() - started
+    bare.close()
+    return seconds
+
+
+def peak() -> float:
+    """Of this process, in MB; `getrusage` would count what its parent had before the exec."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def peak_of(directory: str, base_url: str, result: Any) -> None:
+    """In a process of its own: the peak resident memory before and after a sync, in MB."""
+
+    async def main() -> ProviderReport:
+        store = await opened(Path(directory))
+        try:
+            return await synced(store, base_url)
+        finally:
+            await store.close()
+
+    before = peak()
+    report = asyncio.run(main())
+    after = peak()
+    result.put((before, after, report.body_bytes, report.counts.written, report.milliseconds))
+
+
+def memory(directory: Path, models: int, megabytes: int) -> None:
+    context = multiprocessing.get_context("spawn")
+    result = context.Queue()
+    with serving(models, max(0, megabytes * 1_000_000 // models - 900)) as base_url:
+        process = context.Process(target=peak_of, args=(str(directory), base_url, result))
+        process.start()
+        before, after, size, written, milliseconds = result.get(timeout=300)
+        process.join()
+    print(f"a list of {size / 1e6:.0f} MB with {written} models, {milliseconds / 1000:.1f} s")
+    print(f"  peak memory {after:.0f} MB, of which {before:.0f} MB are imports")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", type=int, default=20_000)
+    parser.add_argument("--list-mb", type=int, default=60)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(speed(Path(directory), arguments.models))
+    with tempfile.TemporaryDirectory() as directory:
+        memory(Path(directory), arguments.models, arguments.list_mb)
+
+
+if __name__ == "__main__":
+    main()
