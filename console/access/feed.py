@@ -6,6 +6,7 @@ that were read; where several writes fell between two readings, the event says h
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import Counter, defaultdict
@@ -87,7 +88,8 @@ class Feed:
         self._rules = rules
         self._sink = sink
         self._known: dict[str, _Known] = {}
-        self._loaded = False
+        self.ready = asyncio.Event()
+        """Set once everything was read for the first time: changes are reported from then on."""
         self._last_write = "$"
         self._writers: dict[str, list[Mapping[str, str]]] = defaultdict(list)
         self._link = KeyspaceLink(redis, (f"{KEY_PREFIX}*", PUBLISHED_KEY), self)
@@ -100,13 +102,9 @@ class Feed:
     def status(self) -> LinkStatus:
         return self._link.status
 
-    @property
-    def ready(self) -> bool:
-        return self._loaded
-
     async def load(self) -> None:
         """Read everything; the first time silently, later reporting what was missed."""
-        if not self._loaded:
+        if not self.ready.is_set():
             newest = await self._redis.xrevrange(WRITES_STREAM, count=1)
             self._last_write = _text(newest[0][0] or b"0-0") if newest else "0-0"
         names = {_text(name) async for name in self._redis.scan_iter(match=f"{KEY_PREFIX}*", count=1000)}
@@ -115,10 +113,10 @@ class Feed:
         await self._learn_writers()
         for name, reading in readings.items():
             before = self._known.get(name, _Known())
-            if self._loaded and _differs(before, reading):
+            if self.ready.is_set() and _differs(before, reading):
                 self._report(name, "resync", before, reading, 1)
         self._known = {name: reading for name, reading in readings.items() if reading.there}
-        self._loaded = True
+        self.ready.set()
 
     async def touched(self, events: Sequence[KeyEvent]) -> None:
         last: dict[str, str] = {event.key: event.event for event in events}

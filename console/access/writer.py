@@ -119,7 +119,7 @@ class AccessWriter:
             return False
         except (RedisError, OSError) as problem:
             raise Unavailable(f"Redis cannot be read: {type(problem).__name__}", code="REDIS_UNAVAILABLE") from problem
-        return _endpoint(document.get(model)) == endpoint_id
+        return bool(_endpoint(document.get(model)) == endpoint_id)
 
     async def _edit_published(self, permit: Permit, edit: Callable[[dict[str, Any]], Any], operation: str) -> Written:
         async def change(pipe: Pipeline) -> tuple[Any, Callable[[], None]]:

@@ -96,8 +96,7 @@ class Journey:
         follower = asyncio.create_task(feed.run(), name="journey feed")
         try:
             async with asyncio.timeout(10):
-                while not feed.ready:
-                    await asyncio.sleep(0.01)
+                await feed.ready.wait()
             await self._sync()
             await self._search()
             await self._publish()
@@ -190,7 +189,7 @@ class Journey:
             await self._do("publish", values)
             answer = await self._eventually(lambda: self._chat(key, self._name), 200)
             self._check(answer.status == 200, f"the key works again: {answer}")
-            names = list(json.loads(await (await self._services.redis()).get(PUBLISHED_KEY)))
+            names = list(await self._published())
             self._check("test-model" in names, f"the other writer's entry is there still: {names}")
 
     async def _rotate(self, first: str) -> str:
@@ -222,7 +221,7 @@ class Journey:
         async with self._step("unpublish"):
             await self._do("unpublish", {"name": self._name}, confirmed="yes")
             await self._show_objects(expected=0)
-            document = json.loads(await (await self._services.redis()).get(PUBLISHED_KEY))
+            document = await self._published()
             self._check(self._name not in document, f"{PUBLISHED_KEY} holds {list(document)}")
             foreign = json.loads(_RECIPE_PUBLISHED)["test-model"]
             self._check(document.get("test-model") == foreign, "the other writer's entry is untouched")
@@ -340,7 +339,11 @@ class Journey:
     async def _raw(self, redis: Redis, *command: str) -> None:
         """What redis-cli would send."""
         self._say("   redis   " + " ".join(command))
-        await redis.execute_command(*command)
+        await redis.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def _published(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(await (await self._services.redis()).get(PUBLISHED_KEY) or b"{}")
+        return found
 
     async def _show_objects(self, *, expected: int) -> None:
         cluster = await self._services.cluster()
@@ -351,10 +354,8 @@ class Journey:
 
     def _table(self, outcome: Outcome) -> None:
         for row in outcome.data["providers"]:
-            self._say(
-                f"   {row['provider']:12} {row['outcome']:10} fetched {row['fetched']:5} normalised {row['normalised']:5}"
-                f" rejected {row['rejected']:3} written {row['written']:5}"
-            )
+            counts = "  ".join(f"{name} {row[name]}" for name in ("fetched", "normalised", "rejected", "written"))
+            self._say(f"   {row['provider']:12} {row['outcome']:10} {counts}")
 
     def _take(self, event: FeedEvent) -> None:
         self._events.append(event)

@@ -21,10 +21,10 @@ async def find_leaks(keys: Sequence[str], directory: Path, redis: Redis) -> tupl
                 found.append(str(path.relative_to(directory)))
     async for name in redis.scan_iter(count=1000):
         searched += 1
-        # DUMP is the value as it is stored, whatever its type.
-        stored = await redis.execute_command("DUMP", name) or b""
-        value = await redis.get(name) if await redis.type(name) in (b"string", "string") else b""
-        text = name + stored + (value or b"") if isinstance(name, bytes) else str(name).encode()
+        # DUMP is the value as it is stored, whatever its type; it may be compressed, so text is read as well.
+        stored: bytes = await redis.dump(name) or b""
+        value = await redis.get(name) if await redis.type(name) in (b"string", "string") else None
+        text = b"".join(part.encode() if isinstance(part, str) else part for part in (name, stored, value or b""))
         if any(needle in text for needle in needles):
             found.append(f"redis {name!r}"[:40])
     return searched, found

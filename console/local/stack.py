@@ -15,12 +15,13 @@ from collections.abc import Awaitable, Callable
 import httpx
 
 from console.config import Profile, read_config
+from console.guard import system_permit
 from console.k8s.cluster import Cluster
 from console.local import bootstrap
+from console.local.envoy import Envoy, envoy_binary
 from console.local.gateway.controller import Controller
-from console.local.kube.access import ADMIN, CONTROLLER, PUBLISHER, VIEWER
-from console.local.kube.kubeconfig import write_kubeconfig
-from console.local.kube.server import KubeServer
+from console.local.gateway.kserve import KServe
+from console.local.kube import ADMIN, CONTROLLER, PUBLISHER, VIEWER, KubeServer, write_kubeconfig
 from console.local.layout import Layout, read_json, write_json, write_private
 from console.local.ports import LOOPBACK, free_ports, is_free
 from console.local.process import Child
@@ -55,6 +56,7 @@ class Stack:
         self._cluster: Cluster | None = None
         self._upstreams = SampleUpstream()
         self._controller: Controller | None = None
+        self.missing: list[str] = []
 
     async def start(self, tell: Tell) -> None:
         """Start every part, in order; each is healthy before the next begins.
@@ -70,13 +72,15 @@ class Stack:
             ("kubernetes", self._start_kubernetes),
             ("samples", self._start_samples),
             ("authorizer", self._start_authorizer),
-            ("envoy", self._start_envoy),
-            ("gateway", self._start_controllers),
+            ("gateway", self._start_gateway),
+            ("objects", self._set_the_scene),
         ):
             began = asyncio.get_running_loop().time()
             await start()
             tell(f"  ✓ {name:11} {asyncio.get_running_loop().time() - began:5.2f} s")
-        self._supervisor.write(ready=True)
+        for what in self.missing:
+            tell(f"  ! {what}")
+        self._supervisor.write(ready=True, missing=self.missing)
 
     async def serve(self) -> None:
         """Keep the parts running and recover interrupted operations, until cancelled."""
@@ -208,7 +212,7 @@ class Stack:
         for name in _IDENTITIES:
             token = layout.secret(f"kube-{name}").get_secret_value()
             write_kubeconfig(layout.kubeconfig(name), server=server.url, token=token, user=name)
-        self._cluster = await Cluster.connect(kubeconfig=layout.kubeconfig("controller"))
+        self._cluster = await Cluster.connect(kubeconfig=layout.kubeconfig("controller"), manager="envoy-gateway")
 
     async def _start_samples(self) -> None:
         token = self._layout.secret("sample-provider").get_secret_value()
@@ -245,11 +249,44 @@ class Stack:
             Part("authorizer", start, child.stop, health, lambda: not child.running, lambda: child.pid)
         )
 
-    async def _start_envoy(self) -> None:
-        raise NotImplementedError
+    async def _start_gateway(self) -> None:
+        """Envoy and the controllers that configure it; without an Envoy for this machine, only what is said of it."""
+        assert self._cluster is not None
+        try:
+            envoy_binary()
+        except Unavailable as problem:
+            self.missing.append(str(problem))
+            return
+        envoy = Envoy(self._layout.envoy, workers=1, log=self._layout.log("envoy"))
 
-    async def _start_controllers(self) -> None:
-        raise NotImplementedError
+        async def health() -> str:
+            if not await envoy.ready():
+                raise Unavailable("it does not answer on its admin socket")
+            return f"http://{LOOPBACK}:{self._ports['gateway']}"
+
+        await self._supervisor.start(
+            Part("envoy", envoy.start, envoy.stop, health, lambda: not envoy.running, lambda: envoy.pid)
+        )
+        controller, kserve = Controller(self._cluster, envoy), KServe(self._cluster)
+        for name, part in (("controller", controller), ("kserve", kserve)):
+            await self._supervisor.start(Part(name, part.start, part.stop, part.health, lambda: False))
+        self._controller = controller
+
+    async def _set_the_scene(self) -> None:
+        """The objects that are there from the start, in force before anybody is told that the stack is ready."""
+        permit = system_permit("set up the local cluster")
+        cluster = await Cluster.connect(kubeconfig=self._layout.kubeconfig("admin"), manager="modeldeck-local")
+        try:
+            for manifest in bootstrap.manifests(
+                gateway_port=self._ports["gateway"],
+                authorizer_port=self._ports["authorizer"],
+                upstreams={name: self._ports[name] for name in _UPSTREAMS},
+            ):
+                await cluster.apply(permit, manifest, force=True)
+        finally:
+            await cluster.close()
+        if self._controller is not None:
+            await self._controller.settled(_READY_SECONDS)
 
     # --- how --------------------------------------------------------------------------------------------------
 

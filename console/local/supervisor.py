@@ -96,6 +96,7 @@ class Supervisor:
     def __init__(self, state: Path) -> None:
         self.parts: list[Part] = []
         self._state = state
+        self._more: dict[str, Any] = {}
 
     async def start(self, part: Part) -> None:
         """Start a part and take it into care."""
@@ -111,8 +112,10 @@ class Supervisor:
             await asyncio.sleep(CHECK_SECONDS)
 
     def write(self, **more: Any) -> None:
+        """Write down how the parts are. What else is said (``ready``) is said from then on."""
+        self._more |= more
         document = {"pid": os.getpid(), "at": time.time(), "parts": {part.name: part.as_json() for part in self.parts}}
-        write_json(self._state, document | more)
+        write_json(self._state, document | self._more)
 
     async def stop(self) -> None:
         for part in reversed(self.parts):

@@ -33,7 +33,7 @@ async def heard(valkey: Valkey) -> AsyncIterator[Heard]:
     client, heard = valkey.client("feed"), Heard()
     feed = Feed(client, AccessRules(), heard.append)
     task = asyncio.create_task(feed.run())
-    await until(lambda: feed.ready)
+    await until(feed.ready.is_set)
     yield heard
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

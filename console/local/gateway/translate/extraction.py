@@ -1,0 +1,50 @@
+"""Model extraction: the part of Envoy AI Gateway that this Envoy plays itself, in two small Lua scripts.
+
+Of what Envoy 1.40 offers (gateway.md §3.2–3.6) none tells a malformed body from one that names two models, reads a
+body without a content type, and keeps to the buffer limit: json_to_metadata takes the last of two models, transform
+cannot say why it found none, ai_protocol_manager lets any size pass. The script does, and costs less (figures:
+docs/local-gateway.md).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+EXTRACT_FILTER = "extract"
+OVERRIDE_FILTER = "override"
+_TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3."
+
+
+@cache
+def _script(name: str) -> str:
+    """A script with what both share before it: Envoy's Lua has no modules."""
+    here = Path(__file__).parent
+    return f"{(here / 'scan.lua').read_text('utf-8')}\n{(here / f'{name}.lua').read_text('utf-8')}"
+
+
+def extract_filter() -> dict[str, Any]:
+    """envoy.extensions.filters.http.lua.v3.Lua, for every request. It clears the route cache only when it must."""
+    source = {"inline_string": _script("extract")}
+    return _filter(EXTRACT_FILTER, {"default_source_code": source})
+
+
+def override_filter() -> dict[str, Any]:
+    """The same, for the backends that ask for it: without a script by default, it costs nothing."""
+    return _filter(OVERRIDE_FILTER, {"source_codes": {OVERRIDE_FILTER: {"inline_string": _script("override")}}})
+
+
+def _filter(name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "typed_config": {"@type": _TYPE + "Lua", "clear_route_cache": False, **fields}}
+
+
+def override_settings(model: str | None, prefix: str | None) -> dict[str, Any]:
+    """envoy.extensions.filters.http.lua.v3.LuaPerRoute of a backend; the model as it is written into the body."""
+    context: dict[str, Any] = {}
+    if model is not None:
+        context["model"] = json.dumps(model, ensure_ascii=False)
+    if prefix is not None:
+        context["prefix"] = prefix
+    return {"@type": _TYPE + "LuaPerRoute", "name": OVERRIDE_FILTER, "filter_context": context}
