@@ -22,7 +22,7 @@ from console.actions import REGISTRY, Action
 from console.actions.registry import Kind, Parameter
 from console.guard import Danger
 from console.outcome import Ending, ModeldeckError, Outcome
-from console.terminal.text import is_terminal, safe, speak_any_encoding
+from console.terminal.text import is_terminal, narrate, safe, say, speak_any_encoding
 
 _EPILOG = "Exit codes: 0 done or unchanged, 1 failed and undone, 2 refused, 3 pending, 4 partial, 5 interrupted."
 
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         _narrate_end(problem.outcome())
         return problem.ending.exit_code
     except KeyboardInterrupt:
-        click.echo("cancelled", err=True)
+        narrate("cancelled")
         return Ending.CANCELLED.exit_code
     except BrokenPipeError:  # the reader of our output has gone
         with contextlib.suppress(OSError):
@@ -88,14 +88,14 @@ def completion(*, shell: str) -> int:
 
     complete = get_completion_class(shell)
     assert complete is not None
-    click.echo(complete(root(), {}, "modeldeck", "_MODELDECK_COMPLETE").source())
+    say(complete(root(), {}, "modeldeck", "_MODELDECK_COMPLETE").source())
     return 0
 
 
 def _show_version(version: str) -> Callable[[click.Context, click.Parameter, bool], None]:
     def show(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
         if wanted:
-            click.echo(f"modeldeck {version}")
+            say(f"modeldeck {version}")
             context.exit()
 
     return show
@@ -167,7 +167,7 @@ def _perform(action: Action, given: dict[str, Any]) -> int:
 
     outcome = asyncio.run(work())
     if as_json:
-        click.echo(json.dumps(outcome.as_json(), ensure_ascii=False, default=str))
+        say(json.dumps(outcome.as_json(), ensure_ascii=False, default=str))
     else:
         _show(action, outcome)
     return outcome.exit_code
@@ -191,18 +191,18 @@ def _emitter(action: Action, *, as_json: bool) -> Callable[[Any], None]:
     if action.streams:
 
         def event(item: Any) -> None:
-            click.echo(json.dumps(item.as_json(), ensure_ascii=False) if as_json else _event_line(item))
+            say(json.dumps(item.as_json(), ensure_ascii=False) if as_json else _event_line(item))
 
         return event
 
-    def narrate(item: Any) -> None:
+    def tell(item: Any) -> None:
         from console.rendering import progress_line
 
         line = progress_line(item)
         if line:
-            click.echo(line, err=True)
+            narrate(line)
 
-    return narrate if not as_json else lambda _: None
+    return tell if not as_json else lambda _: None
 
 
 def _event_line(item: Any) -> str:
@@ -213,18 +213,19 @@ def _show(action: Action, outcome: Outcome) -> None:
     from console.rendering import data_text
 
     text = data_text(action, outcome.data)
+    # Where a key is shown it is the only thing on standard output: KEY=$(modeldeck keys create …) works.
     if text:
-        click.echo(text)
+        (narrate if outcome.revealed is not None else say)(text)
     if outcome.revealed is not None:
-        click.echo(outcome.revealed.take())
+        say(outcome.revealed.take() or "")
     _narrate_end(outcome)
 
 
 def _narrate_end(outcome: Outcome) -> None:
     glyph = "✓" if outcome.ending.good else "◐" if outcome.ending is Ending.PENDING else "✗"
-    click.echo(f"{glyph} {outcome.ending.value}: {safe(outcome.summary)}", err=True)
+    narrate(f"{glyph} {outcome.ending.value}: {safe(outcome.summary)}")
     if outcome.ending not in (Ending.DONE, Ending.UNCHANGED):
         for item in outcome.items:
-            click.echo(f"    {item.state:9} {safe(item.name)}  {safe(item.detail)}".rstrip(), err=True)
+            narrate(f"    {item.state:9} {safe(item.name)}  {safe(item.detail)}".rstrip())
     if outcome.then:
-        click.echo(f"  next: {safe(outcome.then)}", err=True)
+        narrate(f"  next: {safe(outcome.then)}")

@@ -58,8 +58,9 @@ async def _redis(services: Services) -> str:
 
 async def _kubernetes(services: Services) -> str:
     cluster = await services.cluster()
-    started = time.monotonic()
     version = await cluster.version()
+    started = time.monotonic()
+    await cluster.version()  # on the open connection: the figure is the server's
     return f"{version} answers in {(time.monotonic() - started) * 1000:.1f} ms"
 
 

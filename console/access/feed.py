@@ -24,6 +24,12 @@ from console.access.writer import WRITES_STREAM
 from console.config import AccessRules
 
 _CHUNK = 500
+# What no writer did.
+_UNWRITTEN = {
+    "expired": "by its expiry",
+    "evicted": "by Redis, for want of memory",
+    "resync": "while the link was down",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class FeedEvent:
         }
 
     def __str__(self) -> str:
-        who = f"by {self.actor} {self.action}" if self.actor else "by another writer"
+        who = f"by {self.actor} {self.action}" if self.actor else _UNWRITTEN.get(self.event, "by another writer")
         times = f" ×{self.writes}" if self.writes > 1 else ""
         return f"{self.event.upper()}{times} {self.key}  {', '.join(self.changes) or 'no visible change'}  {who}"
 

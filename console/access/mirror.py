@@ -22,8 +22,8 @@ from console.access.writer import EPOCH_CHANNEL, EPOCH_KEY, INSTANCE_PREFIX
 from console.config import AccessRules
 
 _CHUNK = 500
-_HEARTBEAT_SECONDS = 5
-_INSTANCE_TTL_SECONDS = 15
+_HEARTBEAT_SECONDS = 1
+_INSTANCE_TTL_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,6 +216,6 @@ async def serve(redis: Redis, rules: AccessRules, *, host: str, port: int, reads
 
 async def _beat(mirror: Mirror) -> None:
     while True:
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
         with contextlib.suppress(RedisError, OSError):
             await mirror.heartbeat()

@@ -19,7 +19,8 @@ from console.keys.types import Generation, Key, KeyKind, KeyState
 from console.operations.types import NewOperation, Recovery, Step
 from console.outcome import Ending, Outcome, Refusal, Revealed, conflict
 
-PROPAGATION_SECONDS = 5.0
+PROPAGATION_SECONDS = 8.0
+"""Longer than the entry of a worker that died lives (console/access/mirror.py): it is not waited for in vain."""
 MAX_GRACE = timedelta(days=30)
 
 

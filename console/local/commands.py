@@ -9,6 +9,7 @@ from typing import Any, Literal
 import click
 
 from console.outcome import Ending
+from console.terminal.text import narrate
 
 
 def _data_option(**more: Any) -> Any:
@@ -101,7 +102,7 @@ def authz(*, listen: str, config: Path | None, profile: str | None) -> int:
     try:
         asyncio.run(work())
     except OSError as problem:
-        click.echo(f"the authorizer cannot listen on {listen}: {problem.strerror}", err=True)
+        narrate(f"the authorizer cannot listen on {listen}: {problem.strerror}")
         return Ending.FAILED.exit_code
     return 0
 

@@ -11,14 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import click
-
 from console.config import load_profile
 from console.local.layout import Layout, read_json
 from console.local.process import Child
 from console.outcome import Ending, Failure, ModeldeckError, Refusal, TimedOut
 from console.services import Services
-from console.terminal.text import is_terminal
+from console.terminal.text import is_terminal, narrate, say
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 20.0
@@ -43,11 +41,11 @@ async def run_demo(*, headless: bool, models: int | None, gateway_port: int | No
         code = await _on_a_stack(directory, headless=headless, models=models, gateway_port=gateway_port)
     except asyncio.CancelledError:
         code = Ending.CANCELLED.exit_code if caught[:1] == [signal.SIGINT] else 128 + (caught or [signal.SIGTERM])[0]
-        _narrate("stopped")
+        narrate("stopped")
     except ModeldeckError as problem:
-        _narrate(f"✗ {problem}")
+        narrate(f"✗ {problem}")
         if problem.then:
-            _narrate(f"  next: {problem.then}")
+            narrate(f"  next: {problem.then}")
         code = problem.ending.exit_code
     finally:
         # A second signal may not cut the removal short.
@@ -55,7 +53,7 @@ async def run_demo(*, headless: bool, models: int | None, gateway_port: int | No
             with contextlib.suppress(RuntimeError):
                 loop.add_signal_handler(number, lambda: None)
         shutil.rmtree(directory, ignore_errors=True)
-    _narrate(f"everything is stopped and {directory} removed, after {time.monotonic() - began:.1f} s")
+    narrate(f"everything is stopped and {directory} removed, after {time.monotonic() - began:.1f} s")
     return code
 
 
@@ -67,7 +65,7 @@ async def _on_a_stack(directory: Path, *, headless: bool, models: int | None, ga
     if gateway_port is not None:
         command += ["--gateway-port", str(gateway_port)]
     child = Child("run", command, log=directory / "run-output.log")
-    _narrate(f"starting a throwaway stack in {directory}")
+    narrate(f"starting a throwaway stack in {directory}")
     watching: asyncio.Task[None] | None = None
     try:
         await child.start()
@@ -92,7 +90,7 @@ async def _until_ready(layout: Layout, child: Child) -> None:
     while True:
         lines = _lines(child.log)
         for line in lines[told:]:
-            _narrate(line)
+            narrate(line)
         told = len(lines)
         if (read_json(layout.state) or {}).get("ready"):
             return
@@ -117,7 +115,7 @@ def _lines(path: Path) -> list[str]:
 
 async def _die_with(child: Child, task: asyncio.Task[object] | None) -> None:
     code = await child.wait()
-    _narrate(f"✗ the stack's process ended with {code} in the middle of the demo")
+    narrate(f"✗ the stack's process ended with {code} in the middle of the demo")
     if task is not None:
         task.cancel()
 
@@ -126,15 +124,15 @@ async def _journey(layout: Layout, *, show_key: bool) -> int:
     from console.local.journey import Journey, Untrue
 
     profile = load_profile(config=layout.profile, profile="local")
-    _narrate(f"profile {layout.profile}, gateway {profile.gateway.url}")
+    narrate(f"profile {layout.profile}, gateway {profile.gateway.url}")
     async with Services(profile) as services:
-        journey = Journey(services, click.echo, data=layout.root, show_key=show_key)
+        journey = Journey(services, say, data=layout.root, show_key=show_key)
         try:
             await journey.run()
         except Untrue as problem:
-            click.echo(f"\n✗ {problem}")
+            say(f"\n✗ {problem}")
             return Ending.FAILED.exit_code
-    click.echo("\n✓ every step was true")
+    say("\n✓ every step was true")
     return 0
 
 
@@ -147,9 +145,3 @@ def _temporary_directory() -> Path:
             code="NO_WRITE_PERMISSION",
             then="set TMPDIR to a directory that you may write",
         ) from None
-
-
-def _narrate(line: str) -> None:
-    # After a hang-up there is nobody to tell; the clean-up goes on all the same.
-    with contextlib.suppress(OSError):
-        click.echo(line, err=True)

@@ -10,12 +10,11 @@ import signal
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import click
-
 from console.config import data_home
 from console.local.layout import Layout
 from console.local.stack import Stack
 from console.outcome import ModeldeckError, Refusal
+from console.terminal.text import narrate
 
 log = logging.getLogger("modeldeck.run")
 _LOG_BYTES = 4 * 1024 * 1024
@@ -31,14 +30,14 @@ async def run_stack(
     """Run the stack until told to end; returns the exit code."""
     layout = Layout(data or data_home() / "stack")
     layout.create()
-    lock = _lock(layout)
+    _lock(layout)
     _log_to(layout.log("run"))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(name, stopping.set)
     stack = Stack(layout, durable=durable, gateway_port=gateway_port, models=models)
-    starting = asyncio.create_task(stack.start(lambda line: click.echo(line, err=True)), name="start")
+    starting = asyncio.create_task(stack.start(narrate), name="start")
     stopped = asyncio.create_task(stopping.wait(), name="stopping")
     code = 0
     try:
@@ -52,9 +51,9 @@ async def run_stack(
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
     except ModeldeckError as problem:
-        click.echo(f"✗ {problem}", err=True)
+        narrate(f"✗ {problem}")
         if problem.then:
-            click.echo(f"  next: {problem.then}", err=True)
+            narrate(f"  next: {problem.then}")
         log.error("%s", problem)  # noqa: TRY400 - the sentence says it all
         code = problem.ending.exit_code
     finally:
@@ -62,12 +61,12 @@ async def run_stack(
         await asyncio.gather(starting, return_exceptions=True)
         await stack.stop()
         stopped.cancel()
-        os.close(lock)
     return code
 
 
-def _lock(layout: Layout) -> int:
-    """One process a directory. The lock goes with the process, however it ends.
+def _lock(layout: Layout) -> None:
+    """One process a directory. The lock is never let go: it ends with the process, so that whoever waits for it
+    waits for the process too.
 
     Raises:
         Refusal: another one has it.
@@ -83,7 +82,6 @@ def _lock(layout: Layout) -> int:
             status=409,
             then="modeldeck status",
         ) from None
-    return descriptor
 
 
 def is_locked(layout: Layout) -> bool:

@@ -12,12 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-import click
-
 from console.config import data_home
 from console.local.layout import Layout, read_json
 from console.local.run import is_locked
 from console.outcome import Failure, Refusal, TimedOut
+from console.terminal.text import narrate, say
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
@@ -34,7 +33,7 @@ async def bring_up(data: Path | None, *, gateway_port: int | None, models: int |
     layout.create()
     if is_locked(layout):
         state = read_json(layout.state) or {}
-        click.echo(f"= a stack runs on {layout.root} already (process {state.get('pid', '?')})", err=True)
+        narrate(f"= a stack runs on {layout.root} already (process {state.get('pid', '?')})")
         _tell(layout)
         return 0
     output = layout.log("run-output")
@@ -53,7 +52,7 @@ async def bring_up(data: Path | None, *, gateway_port: int | None, models: int |
     while True:
         lines = output.read_text("utf-8", "replace").splitlines()
         for line in lines[told:]:
-            click.echo(line, err=True)
+            narrate(line)
         told = len(lines)
         if (read_json(layout.state) or {}).get("ready"):
             _tell(layout)
@@ -90,10 +89,10 @@ async def bring_down(data: Path | None, *, wipe: bool) -> int:
                 f"the stack (process {pid}) has not ended after {_STOP_SECONDS:g} s", then=f"see {layout.logs}"
             )
         await asyncio.sleep(0.05)
-    click.echo("✓ the stack is stopped" if stopped else "= no stack was running", err=True)
+    narrate("✓ the stack is stopped" if stopped else "= no stack was running")
     if wipe and layout.root.exists():
         shutil.rmtree(layout.root)
-        click.echo(f"✓ {layout.root} is removed", err=True)
+        narrate(f"✓ {layout.root} is removed")
     return 0
 
 
@@ -101,8 +100,8 @@ def _tell(layout: Layout) -> None:
     from console.config import load_profile
 
     profile = load_profile(config=layout.profile, profile="local")
-    click.echo(f"gateway     {profile.gateway.url}")
-    click.echo(f"redis       {profile.redis.url}   password in {layout.secrets / 'redis-operator'}")
-    click.echo(f"kubernetes  KUBECONFIG={layout.kubeconfig('admin')}")
-    click.echo(f"profile     {layout.profile}")
-    click.echo("next        modeldeck status", err=True)
+    say(f"gateway     {profile.gateway.url}")
+    say(f"redis       {profile.redis.url}   password in {layout.secrets / 'redis-operator'}")
+    say(f"kubernetes  KUBECONFIG={layout.kubeconfig('admin')}")
+    say(f"profile     {layout.profile}")
+    narrate("next        modeldeck status")

@@ -11,6 +11,7 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,8 +25,32 @@ LEASE = timedelta(seconds=30)
 
 
 def this_process() -> str:
-    """``host:pid:…``: an owner's name; a new one for every call."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    """``machine:pid:…``: an owner's name; a new one for every call."""
+    return f"{_this_machine()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def _this_machine() -> str:
+    """Where process ids mean the same as here: the host, and the PID namespace on it (containers share host names)."""
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        namespace = 0
+    return f"{socket.gethostname()}/{namespace}"
+
+
+def _is_dead(owner: str | None) -> bool:
+    """Whether the owner was a process of this machine that is gone: its lease need not be waited for."""
+    machine, _, rest = (owner or "").partition(":")
+    pid = rest.partition(":")[0]
+    if machine != _this_machine() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def utc_now() -> datetime:
@@ -123,20 +148,23 @@ class Journal:
 
     async def interrupted(self) -> list[str]:
         """Ids of the operations that nobody owns any more and that are not over, oldest first."""
-        open_states = [state.value for state in OperationState if not state.over]
         async with self._store.reading() as db:
             rows = await db.execute(
-                sa.select(operations.c.id)
-                .where(operations.c.state.in_(open_states))
-                .where(sa.or_(operations.c.lease_until.is_(None), operations.c.lease_until <= self._clock()))
+                sa.select(operations.c.id, operations.c.owner, operations.c.lease_until)
+                .where(operations.c.state.in_([state.value for state in OperationState if not state.over]))
                 .order_by(operations.c.created_at)
             )
-            return [row.id for row in rows]
+            now = self._clock()
+            return [r.id for r in rows if r.lease_until is None or r.lease_until <= now or _is_dead(r.owner)]
 
     async def take_over(self, identifier: str, owner: str) -> bool:
         """Become the owner of an interrupted operation; False where somebody else was faster."""
         now = self._clock()
+        async with self._store.reading() as db:
+            row = (await db.execute(sa.select(operations.c.owner).where(operations.c.id == identifier))).first()
         free = sa.or_(operations.c.lease_until.is_(None), operations.c.lease_until <= now)
+        if row is not None and _is_dead(row.owner):
+            free = operations.c.owner == row.owner
         return await self._update(identifier, free, owner=owner, lease_until=now + LEASE)
 
     async def renew(self, identifier: str, owner: str) -> None:

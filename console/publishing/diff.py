@@ -59,7 +59,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         for name, inner in value.items():
             step = name if name.replace("_", "").replace("-", "").isalnum() else json.dumps(name)
             yield from _leaves(inner, f"{path}.{step}" if path else step)
-    elif isinstance(value, list) and value:
+    elif isinstance(value, list) and any(isinstance(inner, Mapping | list) for inner in value):
         for position, inner in enumerate(value):
             yield from _leaves(inner, f"{path}[{position}]")
     elif path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import sys
 import unicodedata
@@ -52,6 +53,17 @@ def _to_ascii(problem: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("modeldeck-ascii", _to_ascii)
+
+
+def say(line: str) -> None:
+    """A line of data, to standard output. (click's own echo turns an ASCII stream into UTF-8 behind our back.)"""
+    print(line, flush=True)
+
+
+def narrate(line: str) -> None:
+    """A line of narration, to standard error. After a hang-up there is nobody to tell, and work goes on."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def speak_any_encoding() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -135,10 +136,8 @@ def test_no_bytes_crash_the_readers(raw: bytes) -> None:
     parse_keys(NAME, raw)
     parse_keys("api_key:x", raw)
     inspect_body(raw)
-    try:
+    with contextlib.suppress(Malformed):
         parse_published(raw)
-    except Malformed:
-        pass
 
 
 @given(
