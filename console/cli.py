@@ -21,7 +21,7 @@ import click
 from console.actions import REGISTRY, Action
 from console.actions.registry import Kind, Parameter
 from console.guard import Danger
-from console.outcome import Ending, ModeldeckError, Outcome
+from console.outcome import Ending, Item, ModeldeckError, Outcome
 from console.terminal.text import is_terminal, narrate, safe, say, speak_any_encoding
 
 _EPILOG = "Exit codes: 0 done or unchanged, 1 failed and undone, 2 refused, 3 pending, 4 partial, 5 interrupted."
@@ -210,12 +210,19 @@ def _event_line(item: Any) -> str:
 
 
 def _show(action: Action, outcome: Outcome) -> None:
+    """What was asked for goes to standard output; what a write has to say of itself is narration.
+
+    A key that is shown is alone on standard output: ``KEY=$(modeldeck keys create …)`` works.
+    """
     from console.rendering import data_text
 
-    text = data_text(action, outcome.data)
-    # Where a key is shown it is the only thing on standard output: KEY=$(modeldeck keys create …) works.
+    asked_for = action.danger is Danger.READ or bool(action.columns) or hasattr(outcome.data, "changes")
+    text = data_text(action, outcome.data) if asked_for else ""
     if text:
-        (narrate if outcome.revealed is not None else say)(text)
+        say(text)
+    if asked_for and not action.columns:
+        for item in outcome.items:
+            say(_item_line(item))
     if outcome.revealed is not None:
         say(outcome.revealed.take() or "")
     _narrate_end(outcome)
@@ -226,6 +233,10 @@ def _narrate_end(outcome: Outcome) -> None:
     narrate(f"{glyph} {outcome.ending.value}: {safe(outcome.summary)}")
     if outcome.ending not in (Ending.DONE, Ending.UNCHANGED):
         for item in outcome.items:
-            narrate(f"    {item.state:9} {safe(item.name)}  {safe(item.detail)}".rstrip())
+            narrate(_item_line(item))
     if outcome.then:
         narrate(f"  next: {safe(outcome.then)}")
+
+
+def _item_line(item: Item) -> str:
+    return f"    {item.state:9} {safe(item.name)}  {safe(item.detail)}".rstrip()

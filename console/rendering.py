@@ -60,10 +60,19 @@ def data_text(action: Action, data: Any) -> str:
     if action.columns and isinstance(rows, Sequence) and not isinstance(rows, str):
         return _table(action, rows)
     if isinstance(data, Mapping):
-        return "\n".join(
-            f"{name + ':':14} {_cell(value)}" for name, value in data.items() if value not in (None, [], ())
-        )
+        return "\n".join(_field(name, value) for name, value in data.items() if value not in (None, "", [], (), {}))
     return _cell(data)
+
+
+def _field(name: str, value: Any) -> str:
+    """One line; a list of records takes one line more for each."""
+    if isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value):
+        lines = [
+            "    " + "  ".join(f"{key} {_cell(one)}" for key, one in item.items() if one not in (None, ""))
+            for item in value
+        ]
+        return "\n".join([f"{name}:", *lines])
+    return f"{name + ':':14} {_cell(value)}"
 
 
 def _table(action: Action, rows: Sequence[Any]) -> str:
