@@ -134,7 +134,7 @@ def _click_parameter(parameter: Parameter) -> click.Parameter:
     if parameter.kind is Kind.FLAG:
         return click.Option([parameter.name, option], is_flag=True, help=parameter.help)
     shown = f"{parameter.help} (default {parameter.default})" if parameter.default is not None else parameter.help
-    kind: click.ParamType = click.Choice(parameter.choices) if parameter.choices else click.STRING
+    kind: click.ParamType[str] = click.Choice(parameter.choices) if parameter.choices else click.STRING
     return click.Option(
         [parameter.name, option],
         multiple=parameter.many,

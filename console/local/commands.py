@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,21 +12,26 @@ import click
 from console.outcome import Ending
 from console.terminal.text import narrate
 
+_Command = Callable[..., int]
 
-def _data_option(**more: Any) -> Any:
-    return click.option(
-        "--data",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        help="where it keeps its data",
-        **more,
-    )
+
+def _option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
+    return click.option(*names, **attributes)
+
+
+_data = _option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="where it keeps its data"
+)
+_gateway_port = _option(
+    "--gateway-port", type=click.IntRange(1, 65535), help="port of the gateway; any free one by default"
+)
+_models = _option("--models", type=click.IntRange(100, 200_000), help="how many models the samples offer in all")
 
 
 @click.command()
 @click.option("--headless", is_flag=True, help="run the journey as a script, whatever the terminal")
-@click.option("--models", type=click.IntRange(100, 200_000), help="how many models the samples offer in all")
-@click.option("--gateway-port", type=click.IntRange(1, 65535), help="port of the gateway; any free one by default")
+@_models
+@_gateway_port
 def demo(*, headless: bool, models: int | None, gateway_port: int | None) -> int:
     """Start a throwaway stack and make the whole journey on it.
 
@@ -38,9 +44,9 @@ def demo(*, headless: bool, models: int | None, gateway_port: int | None) -> int
 
 
 @click.command()
-@_data_option()
-@click.option("--gateway-port", type=click.IntRange(1, 65535), help="port of the gateway; any free one by default")
-@click.option("--models", type=click.IntRange(100, 200_000), help="how many models the samples offer in all")
+@_data
+@_gateway_port
+@_models
 def up(*, data: Path | None, gateway_port: int | None, models: int | None) -> int:
     """Start the local stack, with data that lasts, and leave it running."""
     from console.local.updown import bring_up
@@ -49,7 +55,7 @@ def up(*, data: Path | None, gateway_port: int | None, models: int | None) -> in
 
 
 @click.command()
-@_data_option()
+@_data
 @click.option("--wipe", is_flag=True, help="remove its data too")
 @click.option("--yes", is_flag=True, help="do not ask")
 def down(*, data: Path | None, wipe: bool, yes: bool) -> int:
@@ -62,10 +68,10 @@ def down(*, data: Path | None, wipe: bool, yes: bool) -> int:
 
 
 @click.command()
-@_data_option()
+@_data
 @click.option("--throwaway", is_flag=True, help="keep nothing in Valkey across restarts")
-@click.option("--gateway-port", type=click.IntRange(1, 65535), help="port of the gateway; any free one by default")
-@click.option("--models", type=click.IntRange(100, 200_000), help="how many models the samples offer in all")
+@_gateway_port
+@_models
 def run(*, data: Path | None, throwaway: bool, gateway_port: int | None, models: int | None) -> int:
     """The stack's process, in the foreground: what `up` and `demo` start.
 
