@@ -14,7 +14,6 @@ from typing import Any
 from console.access.types import KEY_PREFIX, METADATA, Fault, Grant, KeyEntry, digest_of, is_digest, shown_key
 
 MAX_VALUE_BYTES = 4 * 1024 * 1024
-_IDS = ("endpoint_id", "model_id", "project_id")
 _OURS = "modeldeck"
 
 
@@ -134,7 +133,11 @@ def _entry(digest: str, document: dict[str, Any], expires_at: float | None, *, i
 def _grant(name: str, value: Any) -> Grant:
     if not isinstance(value, dict):
         raise Malformed(f"model {name[:80]!r} does not lead to an object")
-    return Grant(*(_optional_text(value, field) for field in _IDS))
+    endpoint_id, model_id, project_id = value.get("endpoint_id"), value.get("model_id"), value.get("project_id")
+    for text in (endpoint_id, model_id, project_id):
+        if text is not None and not isinstance(text, str):
+            raise Malformed(f"an id of model {name[:80]!r} is not text")
+    return Grant(endpoint_id, model_id, project_id)
 
 
 def _optional_text(document: Mapping[str, Any], field: str) -> str | None:

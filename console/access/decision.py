@@ -120,13 +120,13 @@ def decide(
     names = _models_asked_for(ask, path)
     if isinstance(names, Denied):
         return names
-    models = snapshot.models_of(entry, presented)
-    for name in names:
-        if name not in models:
+    grants = [snapshot.grant_of(entry, presented, name) for name in names]
+    for name, grant in zip(names, grants, strict=True):
+        if grant is None:
             # The name comes from the client: it goes back escaped by JSON, and shortened.
             message = f"The model '{name[:120]}' does not exist or you do not have access to it."
             return _for_key(entry, 404, "model_not_found", message, "model is in the key's list")
-    return Allowed(_headers(entry, names[0], models[names[0]], prefix), entry.key_id, digest, names[0])
+    return Allowed(_headers(entry, names[0], grants[0], prefix), entry.key_id, digest, names[0])
 
 
 def _needs_no_model(path: str) -> bool:

@@ -6,6 +6,7 @@ Imports nothing heavy: screens and the CLI may use it.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -21,8 +22,11 @@ def digest_of(key: str, salt: str = "bud-") -> str:
     return hashlib.sha256((salt + key).encode()).hexdigest()
 
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
 def is_digest(text: str) -> bool:
-    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
+    return _DIGEST.fullmatch(text) is not None
 
 
 def short_digest(digest: str) -> str:
@@ -145,6 +149,13 @@ class Snapshot:
         if presented.startswith(CLIENT_PREFIX):
             return {**self.published, **entry.models}
         return entry.models
+
+    def grant_of(self, entry: KeyEntry, presented: str, model: str) -> Grant | None:
+        """Where one name leads for a key: as `models_of` has it, without building the map."""
+        grant = entry.models.get(model)
+        if grant is None and presented.startswith(CLIENT_PREFIX):
+            return self.published.get(model)
+        return grant
 
     def clashes_of(self, entry: KeyEntry) -> list[str]:
         """Names that the key has itself and that are published to somewhere else."""
