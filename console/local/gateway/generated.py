@@ -6,8 +6,6 @@ gone may then take away what guarded it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from console.guard import Permit
@@ -31,7 +29,7 @@ class GeneratedObjects:
         self._cluster = cluster
         self._store = store
         self._permit = permit
-        self._applied: dict[Key, str] = {}
+        self._applied: dict[Key, dict[str, Any]] = {}
 
     async def bring_about(self) -> dict[Key, str]:
         """Write what is missing or differs, remove what a deleted route had. Refusals, by AIGatewayRoute.
@@ -54,12 +52,11 @@ class GeneratedObjects:
 
     async def _apply(self, manifest: dict[str, Any]) -> None:
         key = key_of(manifest)
-        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
         existing = self._store.get(key)
-        if existing is not None and self._applied.get(key) == digest and existing.get("spec") == manifest["spec"]:
+        if existing is not None and self._applied.get(key) == manifest and existing.get("spec") == manifest["spec"]:
             return
         self._store.put(await self._cluster.apply(self._permit, manifest, force=True))
-        self._applied[key] = digest
+        self._applied[key] = manifest
 
     async def _remove_of(self, route: Key) -> None:
         for key, one in self._store.items():

@@ -53,6 +53,16 @@ def being_deleted(one: Object) -> bool:
     return bool(one["metadata"].get("deletionTimestamp"))
 
 
+def fields(value: object) -> Mapping[str, Any]:
+    """The value where it is an object, else an empty one: nobody may have checked what is in a spec."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def listed(value: object) -> list[Mapping[str, Any]]:
+    """The objects in a list; nothing where it is none."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list | tuple) else []
+
+
 def seniority(one: Object) -> tuple[str, str, str]:
     """Who wins among equals: the older, then the first by name (Gateway API, "Conflicts")."""
     metadata = one["metadata"]
@@ -113,21 +123,18 @@ class Snapshot:
         if source.namespace == target.namespace:
             return True
         return any(
-            namespace_of(grant) == target.namespace and _grants(grant.get("spec") or {}, source, target)
+            namespace_of(grant) == target.namespace and _grants(fields(grant.get("spec")), source, target)
             for grant in self.all("ReferenceGrant")
         )
 
 
 def _grants(spec: Mapping[str, Any], source: Reference, target: Reference) -> bool:
     allowed = any(
-        isinstance(one, Mapping)
-        and (one.get("group") or "", one.get("kind"), one.get("namespace"))
-        == (source.group, source.kind, source.namespace)
-        for one in spec.get("from") or ()
+        (one.get("group") or "", one.get("kind"), one.get("namespace")) == (source.group, source.kind, source.namespace)
+        for one in listed(spec.get("from"))
     )
     return allowed and any(
-        isinstance(one, Mapping)
-        and (one.get("group") or "", one.get("kind")) == (target.group, target.kind)
+        (one.get("group") or "", one.get("kind")) == (target.group, target.kind)
         and one.get("name") in (None, "", target.name)
-        for one in spec.get("to") or ()
+        for one in listed(spec.get("to"))
     )

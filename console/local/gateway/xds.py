@@ -88,6 +88,7 @@ class Xds:
         self._files: dict[str, _File] = {}
         self._retired = _Retired()
         self._tiers: frozenset[Tier] = frozenset()
+        self._known = Acknowledged()
         self._draining: dict[str, tuple[frozenset[str], float]] = {}
         self._refused_ports: set[int] = set()
         self.revision = self._last_revision()
@@ -99,6 +100,7 @@ class Xds:
             Unavailable: Envoy does not answer; the files may be anywhere on the way. Applying again goes on from there.
         """
         self.revision += 1
+        self._known = await self._envoy.acknowledged()
         await self._lay_out_secrets(wanted)
         self._retire(wanted)
         refused = await self._clusters(wanted) or await self._secrets(wanted)
@@ -117,6 +119,7 @@ class Xds:
         over = self._over()
         if not over:
             return
+        self._known = await self._envoy.acknowledged()
         for name in over:
             del self._retired.until[name], self._retired.clusters[name]
         self.revision += 1
@@ -257,12 +260,12 @@ class Xds:
         if good is not None and good.resources == resources:
             self._files[file] = good
             return await self._confirm(subscription, file) if wait else ""
-        before = await self._envoy.acknowledged() if wait else Acknowledged()
+        refusals = self._known.refusals(subscription)
         position = self._envoy.log_position()
         self._put(file, _File(f"rev-{self.revision}", resources))
         if not wait:
             return ""
-        reason = await self._confirm(subscription, file, refusals=before.refusals(subscription), position=position)
+        reason = await self._confirm(subscription, file, refusals=refusals, position=position)
         if reason and good is not None:
             self._put(file, good)
         return reason
@@ -276,15 +279,14 @@ class Xds:
         """
         version = self._files[file].version
         deadline = time.monotonic() + _ANSWER_SECONDS
-        while True:
-            now = await self._envoy.acknowledged()
-            if now.texts.get(subscription) == version:
-                return ""
-            if refusals is not None and now.refusals(subscription) > refusals:
+        while self._known.texts.get(subscription) != version:
+            if refusals is not None and self._known.refusals(subscription) > refusals:
                 return self._last_refusal(position)
             if time.monotonic() > deadline:
                 return f"it says nothing of version {version} within {_ANSWER_SECONDS:g} s"
             await asyncio.sleep(_POLL_SECONDS)
+            self._known = await self._envoy.acknowledged()
+        return ""
 
     def _last_refusal(self, position: int) -> str:
         """Envoy's last words on a refused update, without the place in its source."""

@@ -19,7 +19,7 @@ ME = Principal("op", Role.ADMIN, None, "cli", "10.0.0.1")
 
 
 @pytest.fixture
-async def store(tmp_path: Path):  # noqa: ANN201
+async def store(tmp_path: Path):
     store = await store_in(tmp_path)
     yield store
     await store.close()

@@ -72,7 +72,7 @@ def generated_objects(snapshot: Snapshot) -> Generated:
 def translate(snapshot: Snapshot, settings: Settings) -> Translation:
     """The configuration and the statuses that belong to these objects."""
     gateways = read_gateways(snapshot, settings)
-    routes, _ = read_routes(snapshot, gateways)
+    routes = read_routes(snapshot, gateways)
     credentials = read_credential_policies(snapshot)
     ai = read_ai_kinds(snapshot, credentials)
     plan = Plan(

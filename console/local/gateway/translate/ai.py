@@ -27,7 +27,7 @@ from console.local.gateway.snapshot import (
 )
 from console.local.gateway.translate.credentials import Credential, CredentialPolicies
 from console.local.gateway.translate.filters import ROUTE_NOT_FOUND
-from console.local.gateway.translate.reading import Node, Unfit, Unsupported, spec_of
+from console.local.gateway.translate.reading import Node, Unfit, Unsupported, readable, spec_of
 
 GENERATED = "gateway.envoyproxy.io/ai-gateway-generated"
 _PRIORITIES = "gateway.envoyproxy.io/backend-ref-priority"
@@ -131,14 +131,16 @@ def read_ai_kinds(snapshot: Snapshot, credentials: CredentialPolicies) -> AiKind
     kinds = AiKinds()
     for one in snapshot.all("AIServiceBackend"):
         try:
-            _read_service_backend(one, credentials)
+            with readable():
+                _read_service_backend(one, credentials)
         except Unfit as problem:
             kinds.problems[key_of(one)] = str(problem)
     for one in snapshot.all("AIGatewayRoute"):
         if being_deleted(one):
             continue
         try:
-            kinds.routes[key_of(one)] = _read_route(one, snapshot, credentials)
+            with readable():
+                kinds.routes[key_of(one)] = _read_route(one, snapshot, credentials)
         except Unfit as problem:
             kinds.problems[key_of(one)] = str(problem)
     return kinds

@@ -15,15 +15,17 @@ from console.local.gateway.snapshot import (
     Key,
     Object,
     Snapshot,
+    fields,
     generation_of,
     key_of,
     labels_of,
+    listed,
     namespace_of,
 )
 from console.local.gateway.translate.conditions import Condition, condition, sentence
 from console.local.gateway.translate.gateways import Gateways, Listener
 from console.local.gateway.translate.parents import Parent
-from console.local.gateway.translate.reading import Node, Unfit, selects, spec_of
+from console.local.gateway.translate.reading import Node, Unfit, selects
 
 T = TypeVar("T")
 MOST_ANCESTORS = 16
@@ -45,8 +47,8 @@ class Routes:
     parents: dict[Key, list[Parent]]
 
     def rule_names(self, route: Key) -> set[str]:
-        rules = (self.objects[route].get("spec") or {}).get("rules") or ()
-        return {rule["name"] for rule in rules if isinstance(rule, dict) and rule.get("name")}
+        rules = listed(fields(self.objects[route].get("spec")).get("rules"))
+        return {str(rule["name"]) for rule in rules if rule.get("name")}
 
 
 @dataclass(slots=True)
@@ -168,15 +170,15 @@ def _breadth(scope: Scope) -> int:
 def _targets(one: Object, snapshot: Snapshot, gateways: Gateways, routes: Routes) -> list[Scope]:
     """What a policy targets, in its own namespace, as far as that is ours."""
     namespace = namespace_of(one)
-    spec = one.get("spec") or {}
-    refs = [ref for ref in [spec.get("targetRef"), *(spec.get("targetRefs") or ())] if isinstance(ref, dict)]
+    spec = fields(one.get("spec"))
+    refs = listed([spec.get("targetRef"), *listed(spec.get("targetRefs"))])
     found = [
         Scope(Key(str(ref.get("kind")), namespace, str(ref.get("name"))), str(ref.get("sectionName") or ""))
         for ref in refs
         if ref.get("group") == GATEWAY_API
     ]
-    for selector in spec.get("targetSelectors") or ():
-        if isinstance(selector, dict) and selector.get("group", GATEWAY_API) == GATEWAY_API:
+    for selector in listed(spec.get("targetSelectors")):
+        if selector.get("group", GATEWAY_API) == GATEWAY_API:
             labels = Node({name: selector.get(name) for name in ("matchLabels", "matchExpressions")})
             found += [
                 Scope(key_of(target))
@@ -228,7 +230,7 @@ def _attach_one(
         return
     for ancestor in ancestors:
         said.add(ancestor, condition("Accepted", True, "Accepted", "Policy has been accepted.", generation))
-        if spec_of(one).has("targetRef"):
+        if fields(one.get("spec")).get("targetRef") is not None:
             message = "spec.targetRef is deprecated, use spec.targetRefs instead"
             said.add(ancestor, condition("Warning", True, "DeprecatedField", message, generation))
 
@@ -256,8 +258,12 @@ def _missing_section(scope: Scope, gateways: Gateways, routes: Routes) -> str:
 def _say_overridden(policies: Policies[Any], gateways: Gateways, routes: Routes) -> None:
     """Tell each policy that a more specific one takes places away from it."""
     plural = policies.kind[:1].lower() + policies.kind[1:].removesuffix("y") + "ies"
+    by_target: dict[Key, list[Scope]] = {}
+    for scope in policies.holding:
+        by_target.setdefault(scope.target, []).append(scope)
     for scope, held in policies.holding.items():
-        narrower = sorted(_narrower(scope, policies, gateways, routes))
+        others = policies.holding if scope.target.kind == "Gateway" else by_target[scope.target]
+        narrower = sorted(set(_narrower(scope, others, gateways, routes)))
         if not narrower:
             continue
         what = "route rules" if scope.target.kind == "HTTPRoute" else "routes"
@@ -267,10 +273,10 @@ def _say_overridden(policies: Policies[Any], gateways: Gateways, routes: Routes)
             policies.said[held.policy].add(ancestor, overridden)
 
 
-def _narrower(scope: Scope, policies: Policies[Any], gateways: Gateways, routes: Routes) -> Iterable[str]:
+def _narrower(scope: Scope, others: Iterable[Scope], gateways: Gateways, routes: Routes) -> Iterable[str]:
     """The places inside a scope for which other policies of the kind hold."""
-    for other in policies.holding:
-        if other == scope or (other.target.kind == "Gateway" and scope.target.kind == "HTTPRoute"):
+    for other in others:
+        if other == scope:
             continue
         if other.target == scope.target:
             if other.section and not scope.section:

@@ -7,7 +7,7 @@ A Service leads to the endpoints of its EndpointSlices. So does the DNS name of 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from console.local.gateway.snapshot import (
@@ -17,12 +17,14 @@ from console.local.gateway.snapshot import (
     Object,
     Reference,
     Snapshot,
+    fields,
     generation_of,
     key_of,
+    listed,
     namespace_of,
 )
 from console.local.gateway.translate.conditions import condition, sentence
-from console.local.gateway.translate.reading import Node, Unfit, Unsupported, is_ip, spec_of
+from console.local.gateway.translate.reading import Node, Unfit, Unsupported, is_ip, is_port, spec_of
 
 _SERVICE_NAME = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.cluster\.local)?\.?")
 
@@ -74,7 +76,7 @@ class BackendReference:
     kind: str
     namespace: str
     name: str
-    port: int | None = field(default=None)
+    port: int | None = None
 
 
 def read_backend_reference(node: Node, namespace: str, *also: str) -> BackendReference:
@@ -116,14 +118,14 @@ def _service(namespace: str, name: str, port: int | None, snapshot: Snapshot) ->
     if port is None:
         message = "A valid port number corresponding to a port on the Service must be specified"
         raise Unresolved("PortNotSpecified", message)
-    spec = found.get("spec") or {}
+    spec = fields(found.get("spec"))
     if spec.get("type") == "ExternalName":
         message = (
             f"Service {namespace}/{name} is of type ExternalName, which is not supported as a backend; "
             "use an Envoy Gateway Backend resource with an FQDN endpoint instead"
         )
         raise Unresolved("UnsupportedValue", message)
-    ports = [one for one in spec.get("ports") or () if one.get("port") == port]
+    ports = [one for one in listed(spec.get("ports")) if one.get("port") == port]
     if not ports:
         raise Unresolved("PortNotFound", f"TCP Port {port} not found on Service {namespace}/{name}")
     hostname = f"{name}.{namespace}.svc.cluster.local"
@@ -136,13 +138,17 @@ def _ready_endpoints(
 ) -> tuple[Endpoint, ...]:
     found: dict[Endpoint, None] = {}
     for one in snapshot.slices_of(namespace, service):
-        numbers = [port["port"] for port in one.get("ports") or () if (port.get("name") or "") == port_name]
-        for endpoint in one.get("endpoints") or ():
+        numbers = [
+            port["port"]
+            for port in listed(one.get("ports"))
+            if (port.get("name") or "") == port_name and is_port(port.get("port"))
+        ]
+        for endpoint in listed(one.get("endpoints")):
             # A condition that is absent means true (discovery/v1, EndpointConditions).
-            if (endpoint.get("conditions") or {}).get("ready") is False:
+            if fields(endpoint.get("conditions")).get("ready") is False:
                 continue
             for address in endpoint.get("addresses") or ():
-                if is_ip(address):
+                if isinstance(address, str) and is_ip(address):
                     found.update((Endpoint(address, number, hostname), None) for number in numbers)
     return tuple(sorted(found, key=lambda one: (one.host, one.port)))
 
@@ -174,7 +180,7 @@ def read_backend(one: Object, snapshot: Snapshot) -> Destination:
     services: list[Endpoint] = []
     for node in nodes:
         node.only("ip", "fqdn", "hostname")
-        hostname = node.maybe_text("hostname")
+        hostname = node.hostname("hostname") if node.has("hostname") else None
         if node.has("ip") == node.has("fqdn"):
             raise Unfit(f"{node.path} needs one of ip and fqdn")
         if node.has("ip"):
@@ -186,7 +192,7 @@ def read_backend(one: Object, snapshot: Snapshot) -> Destination:
             continue
         fqdn = node.node("fqdn")
         fqdn.only("hostname", "port")
-        name, port = fqdn.text("hostname"), fqdn.port("port")
+        name, port = fqdn.hostname("hostname"), fqdn.port("port")
         service = _SERVICE_NAME.fullmatch(name)
         if service is None:
             names.append(Endpoint(name, port, hostname or name))
@@ -202,7 +208,7 @@ def _endpoints_by_dns_name(
 ) -> tuple[Endpoint, ...]:
     """What cluster DNS would lead to: nothing where the Service is not there."""
     found = snapshot.get("Service", namespace, service)
-    ports = [one for one in ((found or {}).get("spec") or {}).get("ports") or () if one.get("port") == port]
+    ports = [one for one in listed(fields(fields(found).get("spec")).get("ports")) if one.get("port") == port]
     if not ports:
         return ()
     return _ready_endpoints(namespace, service, ports[0].get("name") or "", hostname, snapshot)

@@ -11,8 +11,19 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.local.gateway.snapshot import AI_GATEWAY, CORE, Key, Object, Reference, Snapshot, key_of, namespace_of
-from console.local.gateway.translate.reading import Node, Unfit, Unsupported, spec_of
+from console.local.gateway.snapshot import (
+    AI_GATEWAY,
+    CORE,
+    Key,
+    Object,
+    Reference,
+    Snapshot,
+    fields,
+    key_of,
+    listed,
+    namespace_of,
+)
+from console.local.gateway.translate.reading import Node, Unfit, Unsupported, readable, spec_of
 
 _DATA_KEY = "apiKey"
 _TYPE = "type.googleapis.com/envoy.extensions."
@@ -80,18 +91,18 @@ def read_credential_policies(snapshot: Snapshot) -> CredentialPolicies:
         for target in _targets(one):
             policies.by_target.setdefault(target, []).append(key)
         try:
-            policies.read[key] = _read(one, snapshot)
+            with readable():
+                policies.read[key] = _read(one, snapshot)
         except Unfit as problem:
             policies.problems[key] = str(problem)
     return policies
 
 
 def _targets(one: Object) -> list[Key]:
-    refs = (one.get("spec") or {}).get("targetRefs") or ()
     return [
         Key("AIServiceBackend", namespace_of(one), str(ref.get("name")))
-        for ref in refs
-        if isinstance(ref, dict) and ref.get("kind") == "AIServiceBackend"
+        for ref in listed(fields(one.get("spec")).get("targetRefs"))
+        if ref.get("kind") == "AIServiceBackend"
     ]
 
 

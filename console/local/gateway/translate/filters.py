@@ -104,9 +104,8 @@ def _addition(node: Node, how: str) -> dict[str, Any]:
 
 def _read_rewrite(node: Node, filtered: Filtered) -> None:
     node.only("hostname", "path")
-    hostname = node.maybe_text("hostname")
-    if hostname is not None:
-        filtered.action["host_rewrite_literal"] = hostname
+    if node.has("hostname"):
+        filtered.action["host_rewrite_literal"] = node.hostname("hostname")
     if node.has("path"):
         rewriting = _path_rewriting(node.node("path"))
         filtered.rewrite_path = lambda match: {"regex_rewrite": rewriting(match)}
@@ -156,7 +155,7 @@ def _redirect(node: Node, listener_port: int) -> Callable[[Match], dict[str, Any
     if scheme is not None:
         redirect["scheme_redirect"] = scheme
     if node.has("hostname"):
-        redirect["host_redirect"] = node.text("hostname")
+        redirect["host_redirect"] = node.hostname("hostname")
     # Gateway API: the port of the scheme where one is named, else that of the listener. One that goes without saying
     # is left out, except where the Host header's own would stay otherwise.
     port = node.port("port") if node.has("port") else _WELL_KNOWN_PORTS.get(scheme or "", listener_port)
@@ -213,7 +212,7 @@ def _direct_response(node: Node, *, in_openai_form: bool) -> Callable[[Match], d
     text = body.text("inline", "")
     if len(text.encode()) > _LONGEST_ANSWER_BYTES:
         raise Unfit(f"{body.at('inline')} is longer than {_LONGEST_ANSWER_BYTES} bytes")
-    content_type = node.maybe_text("contentType")
+    content_type = node.header_value("contentType") if node.has("contentType") else None
     if in_openai_form:
         text = json.dumps(openai_error(status, text, code="model_not_found"))
         content_type = "application/json"

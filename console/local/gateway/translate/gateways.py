@@ -14,11 +14,12 @@ from console.local.gateway.snapshot import (
     Key,
     Object,
     Snapshot,
+    fields,
     generation_of,
     key_of,
 )
 from console.local.gateway.translate.conditions import Condition, condition, is_true, sentence
-from console.local.gateway.translate.reading import Node, Unfit, Unsupported, selects, spec_of
+from console.local.gateway.translate.reading import Node, Unfit, selects, spec_of
 from console.local.gateway.translate.settings import Settings
 
 _FIRST_UNPRIVILEGED_PORT = 1024
@@ -97,8 +98,7 @@ def read_gateways(snapshot: Snapshot, settings: Settings) -> Gateways:
     accepted: set[str] = set()
     statuses: dict[Key, dict[str, Any]] = {}
     for one in snapshot.all("GatewayClass"):
-        spec = one.get("spec") or {}
-        if spec.get("controllerName") != settings.controller_name:
+        if fields(one.get("spec")).get("controllerName") != settings.controller_name:
             continue
         statuses[key_of(one)] = _class_status(one)
         if is_true(statuses[key_of(one)]["conditions"], "Accepted"):
@@ -106,7 +106,7 @@ def read_gateways(snapshot: Snapshot, settings: Settings) -> Gateways:
     by_key: dict[Key, Gateway] = {}
     ports: dict[int, Key] = {}
     for one in snapshot.all("Gateway"):
-        if (one.get("spec") or {}).get("gatewayClassName") in accepted:
+        if str(fields(one.get("spec")).get("gatewayClassName")) in accepted:
             by_key[key_of(one)] = _read_gateway(one, ports)
     return Gateways(by_key, statuses)
 
@@ -125,15 +125,13 @@ def _class_status(one: Object) -> dict[str, Any]:
 def _read_gateway(one: Object, ports: dict[int, Key]) -> Gateway:
     generation = generation_of(one)
     spec = spec_of(one)
+    reason = "UnsupportedAddress" if spec.has("addresses") else "InvalidParameters"
     try:
-        if spec.has("addresses"):
-            raise Unsupported("spec.addresses is not supported by the local gateway")
         spec.only("gatewayClassName", "listeners")
         nodes = spec.nodes("listeners")
         if not nodes:
             raise Unfit("spec.listeners is empty")
     except Unfit as problem:
-        reason = "UnsupportedAddress" if spec.has("addresses") else "InvalidParameters"
         return Gateway(one, (), condition("Accepted", False, reason, sentence(str(problem)), generation))
     listeners: list[Listener] = []
     for node in nodes:
@@ -163,7 +161,14 @@ def _read_listener(gateway: Key, node: Node, generation: int) -> Listener:
         if not namespaces.has("selector"):
             raise Unfit(f"{namespaces.at('selector')} is missing, and {namespaces.at('from')} is Selector")
         selects(namespaces.node("selector"), {})
-    listener = Listener(gateway, name, port, bound, (node.maybe_text("hostname") or "*").lower(), namespaces=namespaces)
+    listener = Listener(
+        gateway,
+        name,
+        port,
+        bound,
+        node.hostname("hostname", wildcard=True) if node.has("hostname") else "*",
+        namespaces=namespaces,
+    )
     if not _only_http_routes(routes):
         message = f"{routes.at('kinds')}: only HTTPRoute is supported by the local gateway"
         return _refused(gateway, name, "ResolvedRefs", "InvalidRouteKinds", message, generation, like=listener)

@@ -78,6 +78,8 @@ def _header_match(node: Node) -> dict[str, Any]:
 
 def _query_match(node: Node) -> dict[str, Any]:
     node.only("type", "name", "value")
+    if not node.text("name"):
+        raise Unfit(f"{node.at('name')} is empty")
     return {"name": node.text("name"), "string_match": _string_match(node)}
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from console.local.gateway.snapshot import GATEWAY_API, Key, Object, Snapshot, namespace_of
+from console.local.gateway.snapshot import GATEWAY_API, Key, Object, Snapshot, fields, listed, namespace_of
 from console.local.gateway.translate.gateways import Gateway, Gateways, Listener
-from console.local.gateway.translate.reading import Node, Unfit, spec_of
+from console.local.gateway.translate.reading import Node, Unfit, checked_hostname, spec_of
 
 Problem = tuple[str, str]
 """A condition's reason and message."""
@@ -33,32 +33,30 @@ class Parent:
 
 
 def read_parents(route: Object, gateways: Gateways, snapshot: Snapshot) -> list[Parent]:
-    """The parents that are ours, in the order of the route. What is not ours gets no status from us.
-
-    Raises:
-        Unfit: ``spec.parentRefs`` or ``spec.hostnames`` cannot be read.
-    """
-    spec = spec_of(route)
-    hostnames = tuple(name.lower() for name in spec.texts("hostnames"))
+    """The parents that are ours, in the order of the route. What is not ours gets no status from us."""
+    spec = fields(route.get("spec"))
     found = []
-    for node in spec.nodes("parentRefs"):
-        if (node.text("group", GATEWAY_API), node.text("kind", "Gateway")) != (GATEWAY_API, "Gateway"):
-            continue
-        namespace = node.text("namespace", namespace_of(route))
-        gateway = gateways.by_key.get(Key("Gateway", namespace, node.text("name")))
-        if gateway is not None:
-            found.append(_attach(route, node, gateway, hostnames, snapshot))
+    for index, ref in enumerate(listed(spec.get("parentRefs"))):
+        group, kind = ref.get("group") or GATEWAY_API, ref.get("kind") or "Gateway"
+        namespace = ref.get("namespace") or namespace_of(route)
+        gateway = gateways.by_key.get(Key("Gateway", str(namespace), str(ref.get("name"))))
+        if gateway is not None and (group, kind) == (GATEWAY_API, "Gateway"):
+            found.append(_attach(route, Node(ref, f"spec.parentRefs[{index}]"), gateway, snapshot))
     return found
 
 
-def _attach(route: Object, node: Node, gateway: Gateway, hostnames: tuple[str, ...], snapshot: Snapshot) -> Parent:
+def _attach(route: Object, node: Node, gateway: Gateway, snapshot: Snapshot) -> Parent:
     ref = {
         name: node.raw(name) for name in ("group", "kind", "namespace", "name", "sectionName", "port") if node.has(name)
     }
-    section = node.maybe_text("sectionName")
+    section: str | None = None
     try:
+        section = node.maybe_text("sectionName")
         node.only("group", "kind", "namespace", "name", "sectionName", "port")
         port = node.maybe_number("port", least=1, most=65535)
+        hostnames = tuple(
+            checked_hostname(name, "spec.hostnames", wildcard=True) for name in spec_of(route).texts("hostnames")
+        )
     except Unfit as problem:
         return Parent(ref, gateway, section, problem=("UnsupportedValue", str(problem)))
     named = [one for one in gateway.listeners if section in (None, one.name) and port in (None, one.port)]

@@ -16,6 +16,8 @@ _DURATION = re.compile(r"([0-9]{1,5})(h|ms|m|s)")
 _DURATION_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(k|Ki|[MGTP]i?)?")
 _QUANTITY_BASES = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_HOSTNAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LONGEST_HOSTNAME = 253
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_|~]{1,256}")
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _MISSING: Any = object()
@@ -66,7 +68,7 @@ class Node:
 
     def text(self, name: str, default: str = _MISSING) -> str:
         value = self._value(name, default)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not _is_unicode(value):
             raise Unfit(f"{self.at(name)} is not a text")
         return value
 
@@ -75,7 +77,7 @@ class Node:
 
     def texts(self, name: str) -> list[str]:
         values = self._list(name)
-        if not all(isinstance(value, str) for value in values):
+        if not all(isinstance(value, str) and _is_unicode(value) for value in values):
             raise Unfit(f"{self.at(name)} is not a list of texts")
         return [str(value) for value in values]
 
@@ -137,6 +139,10 @@ class Node:
         if not 0 < size < 2**32:
             raise Unfit(f"{self.at(name)} {value!r} is out of range")
         return size
+
+    def hostname(self, name: str, *, wildcard: bool = False) -> str:
+        """The name of a host, in small letters; with ``wildcard`` it may begin with ``*.``."""
+        return checked_hostname(self.text(name), self.at(name), wildcard=wildcard)
 
     def header_name(self, name: str = "name") -> str:
         """A header's name, in small letters: HTTP does not tell them from capitals."""
@@ -203,6 +209,19 @@ def envoy_duration(seconds: float) -> str:
     return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
 
 
+def checked_hostname(value: str, where: str, *, wildcard: bool = False) -> str:
+    """A name that a Host header could have: anything else would make Envoy refuse all routes."""
+    text = value.lower()
+    if not _HOSTNAME.fullmatch(text.removeprefix("*.") if wildcard else text) or len(text) > _LONGEST_HOSTNAME:
+        raise Unfit(f"{where} {value!r} is not the name of a host")
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can spell halves of characters; nothing that is written as UTF-8 can hold them."""
+    return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def spec_of(one: Mapping[str, Any]) -> Node:
     return Node(one.get("spec"))
 
@@ -213,6 +232,10 @@ def is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_port(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 65535
 
 
 def selects(selector: Node, labels: Mapping[str, str]) -> bool:

@@ -33,23 +33,15 @@ class Routing:
     statuses: dict[Key, dict[str, Any]] = field(default_factory=dict)
 
 
-def read_routes(snapshot: Snapshot, gateways: Gateways) -> tuple[Routes, dict[Key, str]]:
-    """The HTTPRoutes with a parent of ours, and those whose parents cannot be read."""
+def read_routes(snapshot: Snapshot, gateways: Gateways) -> Routes:
+    """The HTTPRoutes with a parent of ours."""
     routes = Routes({}, {})
-    unreadable: dict[Key, str] = {}
     for one in snapshot.all("HTTPRoute"):
-        if _is_orphan(one, snapshot):
-            continue
-        try:
-            with readable():
-                parents = read_parents(one, gateways, snapshot)
-        except Unfit as problem:
-            unreadable[key_of(one)] = str(problem)
-            continue
+        parents = [] if _is_orphan(one, snapshot) else read_parents(one, gateways, snapshot)
         if parents:
             routes.objects[key_of(one)] = one
             routes.parents[key_of(one)] = parents
-    return routes, unreadable
+    return routes
 
 
 def _is_orphan(one: Object, snapshot: Snapshot) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,14 @@ from console.local.gateway.snapshot import (
     Key,
     Object,
     Snapshot,
+    fields,
     generation_of,
     key_of,
+    listed,
     namespace_of,
 )
 from console.local.gateway.translate.conditions import condition, sentence
-from console.local.gateway.translate.reading import Unfit, Unsupported, spec_of
+from console.local.gateway.translate.reading import Unfit, Unsupported, readable, spec_of
 
 _TARGETS = ((ENVOY_GATEWAY, "Backend"), (CORE, "Service"))
 
@@ -70,7 +71,8 @@ def read_tls_policies(snapshot: Snapshot, ca_file: Path | None) -> TlsPolicies:
     for one in snapshot.all("BackendTLSPolicy"):
         key = key_of(one)
         try:
-            tls: UpstreamTls | str = _read(one, ca_file)
+            with readable():
+                tls: UpstreamTls | str = _read(one, ca_file)
         except Unfit as problem:
             policies.problems[key] = ("Invalid", str(problem))
             tls = f"BackendTLSPolicy {key.place} is invalid: {problem}"
@@ -85,11 +87,10 @@ def read_tls_policies(snapshot: Snapshot, ca_file: Path | None) -> TlsPolicies:
 
 
 def _targets(one: Object) -> list[Key]:
-    refs = (one.get("spec") or {}).get("targetRefs") or ()
     return [
-        Key(ref["kind"], namespace_of(one), ref["name"])
-        for ref in refs
-        if isinstance(ref, Mapping) and (ref.get("group") or "", ref.get("kind")) in _TARGETS and ref.get("name")
+        Key(ref["kind"], namespace_of(one), str(ref.get("name")))
+        for ref in listed(fields(one.get("spec")).get("targetRefs"))
+        if (ref.get("group") or "", ref.get("kind")) in _TARGETS
     ]
 
 
@@ -106,7 +107,7 @@ def _read(one: Object, ca_file: Path | None) -> UpstreamTls:
     validation.choice("wellKnownCACertificates", ("System",))
     if ca_file is None:
         raise Unfit(f"{validation.at('wellKnownCACertificates')}: this machine has no certificate bundle")
-    return UpstreamTls(validation.text("hostname"), str(ca_file))
+    return UpstreamTls(validation.hostname("hostname"), str(ca_file))
 
 
 def tls_policy_conditions(one: Object, policies: TlsPolicies) -> list[dict[str, Any]]:
