@@ -2,8 +2,7 @@
 
 Of what Envoy 1.40 offers (gateway.md §3.2–3.6) none tells a malformed body from one that names two models, reads a
 body without a content type, and keeps to the buffer limit: json_to_metadata takes the last of two models, transform
-cannot say why it found none, ai_protocol_manager lets any size pass. The script does, and costs less (figures:
-docs/local-gateway.md).
+cannot say why it found none, ai_protocol_manager lets any size pass. The script tells all of that.
 """
 
 from __future__ import annotations
