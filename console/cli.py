@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ import click
 from console.actions import REGISTRY, Action
 from console.actions.registry import Kind, Parameter
 from console.guard import Danger
-from console.outcome import Ending, Item, ModeldeckError, Outcome
+from console.outcome import Ending, Item, ModeldeckError, Outcome, Refusal
 from console.terminal.text import is_terminal, narrate, safe, say, speak_any_encoding
 
 _EPILOG = "Exit codes: 0 done or unchanged, 1 failed and undone, 2 refused, 3 pending, 4 partial, 5 interrupted."
@@ -101,6 +102,45 @@ def _show_version(version: str) -> Callable[[click.Context, click.Parameter, boo
     return show
 
 
+class ActionCommand(click.Command):
+    """A command that performs an action of the registry."""
+
+    def __init__(self, name: str, action: Action, **options: Any) -> None:
+        super().__init__(name, **options)
+        self.action = action
+
+
+def read_command(line: str) -> tuple[Action, dict[str, Any]]:
+    """The action and the values of a command line without ``modeldeck``; nothing is done.
+
+    Raises:
+        Refusal: it names no action, or its options are wrong; the sentence is click's.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError as problem:
+        raise Refusal(f"{line[:60]!r} cannot be split into words: {problem}", code="BAD_COMMAND") from None
+    command: click.Command = root()
+    context: click.Context | None = None
+    try:
+        while isinstance(command, click.Group):
+            context = click.Context(command, parent=context, info_name=command.name)
+            if not words:
+                raise Refusal(f"which? {', '.join(sorted(command.commands))}", code="BAD_COMMAND")
+            _, found, words = command.resolve_command(context, words)
+            assert found is not None
+            command = found
+        if not isinstance(command, ActionCommand):
+            raise Refusal(f"{command.name} is a command for the shell, not for here", code="BAD_COMMAND")
+        given = command.make_context(command.name, words, parent=context).params
+    except click.exceptions.Exit:
+        raise Refusal(f"there is no help here: modeldeck {line} in a shell", code="BAD_COMMAND") from None
+    except click.ClickException as problem:
+        raise Refusal(problem.format_message(), code="BAD_COMMAND") from None
+    known = {parameter.name for parameter in command.action.parameters}
+    return command.action, {name: value for name, value in given.items() if name in known and value not in (None, ())}
+
+
 def _command(name: str, action: Action) -> click.Command:
     parameters: list[click.Parameter] = [_click_parameter(parameter) for parameter in action.parameters]
     parameters += [
@@ -118,7 +158,7 @@ def _command(name: str, action: Action) -> click.Command:
         return _perform(action, given)
 
     text = f"{action.title}." + (f"\n\n{action.details}" if action.details else "")
-    return click.Command(name, params=parameters, callback=callback, help=text, epilog=_EPILOG)
+    return ActionCommand(name, action, params=parameters, callback=callback, help=text, epilog=_EPILOG)
 
 
 def _click_parameter(parameter: Parameter) -> click.Parameter:

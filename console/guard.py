@@ -63,11 +63,16 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a profile allows. ``protected`` asks for the target's name, typed, before anything destructive."""
+    """What is allowed.
+
+    protected  asks for the target's name, typed, before anything destructive
+    armed      False in a session on a protected profile until its operator arms writes
+    """
 
     profile: str = "default"
     read_only: bool = False
     protected: bool = False
+    armed: bool = True
 
 
 class Demand(Protocol):
@@ -160,6 +165,8 @@ class Guard:
         """The sentence that says why this would be refused, or None."""
         if demand.danger > Danger.READ and self.policy.read_only:
             return f"profile {self.policy.profile} is read-only"
+        if demand.danger > Danger.READ and not self.policy.armed:
+            return f"writes to {self.policy.profile} are not armed in this session (W arms them)"
         if principal.role < demand.role:
             has, needs = principal.role.name.lower(), demand.role.name.lower()
             return f"{demand.id} needs the role {needs}, and {principal.name} is {has}"

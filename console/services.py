@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from pydantic import SecretStr
 
 from console.config import Profile, resolve_secret
-from console.guard import Guard
+from console.guard import Guard, Policy
 
 if TYPE_CHECKING:
+    import httpx
     from redis.asyncio import Redis
 
     from console.access.writer import AccessWriter
@@ -29,10 +30,15 @@ T = TypeVar("T")
 
 
 class Services:
-    """What actions work with, for one profile. Use it as an async context manager."""
+    """What actions work with, for one profile. Use it as an async context manager.
 
-    def __init__(self, profile: Profile) -> None:
+    Args:
+        policy: what is allowed just now, where a session may do less than its profile (armed writes)
+    """
+
+    def __init__(self, profile: Profile, *, policy: Callable[[], Policy] | None = None) -> None:
         self.profile = profile
+        self._policy = policy or (lambda: profile.policy)
         self._opened: dict[str, Any] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -106,7 +112,17 @@ class Services:
 
     async def guard(self, *, records: bool) -> Guard:
         """The gate. ``records``: refused attempts are written to the audit, which takes the database."""
-        return Guard(self.profile.policy, log=await self.audit() if records else None)
+        return Guard(self._policy(), log=await self.audit() if records else None)
+
+    async def http(self) -> httpx.AsyncClient:
+        """For short questions to the gateway; opened once, for its certificates take 80 ms to load."""
+
+        async def open_client() -> httpx.AsyncClient:
+            import httpx
+
+            return await asyncio.to_thread(httpx.AsyncClient, timeout=5, trust_env=False)
+
+        return await self._once("http", open_client)
 
     async def secret(self, reference: str) -> SecretStr:
         """What a reference of the profile names; a slow keyring blocks a thread, not the loop."""
@@ -129,7 +145,7 @@ class Services:
         """Close what was opened, the last first."""
         for name in reversed(list(self._opened)):
             part = self._opened.pop(name)
-            await (part.aclose() if name == "redis" else part.close())
+            await (part.aclose() if name in ("redis", "http") else part.close())
 
     async def _once(self, name: str, open_it: Callable[[], Awaitable[T]]) -> T:
         async with self._locks.setdefault(name, asyncio.Lock()):

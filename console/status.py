@@ -8,8 +8,11 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+from redis.exceptions import RedisError
+
 from console.access.link import events_are_on
 from console.access.propagation import instances
+from console.access.redis import as_unavailable
 from console.call import Call
 from console.outcome import Ending, ModeldeckError, Outcome, Unavailable
 from console.services import Services
@@ -20,6 +23,15 @@ Check = Callable[[Services], Awaitable[str]]
 
 async def show(call: Call) -> Outcome:
     """A row for each part: ok with a figure, or down with the reason."""
+    found = await rows(call.services)
+    down = [row["part"] for row in found if row["state"] != "ok"]
+    if down:
+        return Outcome(Ending.PARTIAL, f"not well: {', '.join(down)}", data=found)
+    return Outcome(Ending.DONE, f"profile {call.services.profile.name}: all parts are well", data=found)
+
+
+async def rows(services: Services) -> list[dict[str, str]]:
+    """Every part: ``part``, ``state`` (ok or down) and ``detail``."""
     checks: dict[str, Check] = {
         "redis": _redis,
         "kubernetes": _kubernetes,
@@ -28,12 +40,8 @@ async def show(call: Call) -> Outcome:
         "authorizer": _authorizer,
         "operations": _operations,
     }
-    rows = await asyncio.gather(*(_row(call.services, part, check) for part, check in checks.items()))
-    rows = [*rows, *_stack_rows(call.services)]
-    down = [row["part"] for row in rows if row["state"] != "ok"]
-    if down:
-        return Outcome(Ending.PARTIAL, f"not well: {', '.join(down)}", data=rows)
-    return Outcome(Ending.DONE, f"profile {call.services.profile.name}: all parts are well", data=rows)
+    found = await asyncio.gather(*(_row(services, part, check) for part, check in checks.items()))
+    return [*found, *_stack_rows(services)]
 
 
 async def _row(services: Services, part: str, check: Check) -> dict[str, str]:
@@ -44,6 +52,8 @@ async def _row(services: Services, part: str, check: Check) -> dict[str, str]:
         return {"part": part, "state": "down", "detail": f"no answer within {_PART_SECONDS:g} s"}
     except ModeldeckError as problem:
         return {"part": part, "state": "down", "detail": str(problem)}
+    except RedisError as problem:
+        return {"part": part, "state": "down", "detail": str(as_unavailable(problem))}
 
 
 async def _redis(services: Services) -> str:
@@ -77,8 +87,7 @@ async def _gateway(services: Services) -> str:
     url = services.profile.gateway.url
     started = time.monotonic()
     try:
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
-            answer = await client.get(f"{url}/v1/models")
+        answer = await (await services.http()).get(f"{url}/v1/models")
     except httpx.HTTPError as problem:
         raise Unavailable(f"{url} does not answer: {type(problem).__name__}") from None
     # Without a key it has to refuse: anything else means that nobody checks keys.

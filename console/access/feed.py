@@ -67,10 +67,14 @@ class FeedEvent:
             "writes": self.writes,
         }
 
+    @property
+    def by(self) -> str:
+        """Whose doing it was, as far as that is known."""
+        return f"by {self.actor} {self.action}" if self.actor else _UNWRITTEN.get(self.event, "by another writer")
+
     def __str__(self) -> str:
-        who = f"by {self.actor} {self.action}" if self.actor else _UNWRITTEN.get(self.event, "by another writer")
         times = f" ×{self.writes}" if self.writes > 1 else ""
-        return f"{self.event.upper()}{times} {self.key}  {', '.join(self.changes) or 'no visible change'}  {who}"
+        return f"{self.event.upper()}{times} {self.key}  {', '.join(self.changes) or 'no visible change'}  {self.by}"
 
 
 @dataclass(slots=True)

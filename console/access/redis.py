@@ -51,3 +51,15 @@ async def check_redis(redis: Redis, link: RedisLink) -> None:
             code="REDIS_UNAVAILABLE",
             then="modeldeck status",
         ) from problem
+
+
+def as_unavailable(problem: BaseException) -> Unavailable | None:
+    """The sentence for an error of the driver that nobody nearer has told; None where it is none of Redis'.
+
+    The driver's own text is left out: it may repeat the command with its arguments.
+    """
+    if not isinstance(problem, RedisError):
+        return None
+    return Unavailable(
+        f"Redis stopped answering: {type(problem).__name__}", code="REDIS_UNAVAILABLE", then="modeldeck status"
+    )

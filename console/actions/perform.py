@@ -41,6 +41,8 @@ async def perform(
         outcome = await action.load()(call)
     except ModeldeckError as problem:
         outcome = problem.outcome()
+    except Exception as problem:
+        outcome = _unforeseen(action, problem)
     except asyncio.CancelledError:
         if action.danger > Danger.READ:
             await _write(
@@ -50,6 +52,23 @@ async def perform(
     if action.danger > Danger.READ and permitted:
         await _write(services, action, principal, tenant, target, outcome)
     return outcome
+
+
+def _unforeseen(action: Action, problem: Exception) -> Outcome:
+    """What an error that no handler told of comes to; nothing is claimed that was not seen.
+
+    Raises:
+        Exception: the error itself, where it is a mistake of ours rather than something outside.
+    """
+    from console.access.redis import as_unavailable
+
+    outside = as_unavailable(problem)
+    if outside is None:
+        raise problem
+    if action.danger is Danger.READ:
+        return outside.outcome()
+    summary = f"{action.id}: {outside}; how far it came stands in the journal, and recovery ends it"
+    return Outcome(Ending.INTERRUPTED, summary, code=outside.code, then="modeldeck operations list")
 
 
 async def _write(

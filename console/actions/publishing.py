@@ -77,4 +77,15 @@ ACTIONS = (
         target="name",
         details="The route goes first. Clients get 404 from then on.",
     ),
+    Action(
+        "tenants",
+        "List tenants",
+        "console.publishing.tenants:listing",
+        columns=(
+            Column("TENANT", "name"),
+            Column("PUBLISHED", "published", right=True),
+            Column("SINCE", "created_at"),
+        ),
+        details="A tenant is a namespace with the label modeldeck.dev/tenant.",
+    ),
 )

@@ -14,6 +14,12 @@ ACTIONS = (
         ),
     ),
     Action(
+        "overview",
+        "Show what needs somebody, and how much there is",
+        "console.overview:show",
+        details="The same as the console's first screen.",
+    ),
+    Action(
         "feed",
         "Show what changes in Redis, as it changes",
         "console.access.handlers:feed",

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from console.access.propagation import everywhere
+from console.access.propagation import Propagation, everywhere
 from console.access.types import digest_of
 from console.access.writer import EPOCH_KEY
 from console.call import Call
@@ -17,7 +18,7 @@ from console.keys.mint import new_key_id, new_key_text
 from console.keys.steps import text_of
 from console.keys.types import Generation, Key, KeyKind, KeyState
 from console.operations.types import NewOperation, Recovery, Step
-from console.outcome import Ending, Outcome, Refusal, Revealed, conflict
+from console.outcome import Ending, Outcome, Refusal, Revealed, Unavailable, conflict
 
 PROPAGATION_SECONDS = 8.0
 """Longer than the entry of a worker that died lives (console/access/mirror.py): it is not waited for in vain."""
@@ -222,17 +223,29 @@ async def _journaled(
     record, outcome = await runner.run(new, call.emit)
     if outcome.ending is not Ending.DONE:
         return outcome
-    redis: Redis = await call.services.redis()
-    epoch = int(await redis.get(EPOCH_KEY) or 0)
-    propagation = await everywhere(redis, epoch, timeout=PROPAGATION_SECONDS)
+    propagation = await _propagated(call)
+    complete = isinstance(propagation, Propagation) and propagation.complete
     fresh = await book.read_key(await call.services.store(), key.id)
     data = fresh.as_json(datetime.now(UTC)) | {"operation": record.id}
     return dataclasses.replace(
         outcome,
-        ending=Ending.DONE if propagation.complete else Ending.PENDING,
+        ending=Ending.DONE if complete else Ending.PENDING,
         summary=f"key {key.id} ({key.name}) {verb}: {propagation}",
-        proof=(*outcome.proof, str(propagation)) if propagation.complete else (),
+        proof=(*outcome.proof, str(propagation)) if complete else (),
         data=data,
         revealed=Revealed(text) if text is not None else None,
-        then="" if propagation.complete else "modeldeck status",
+        then="" if complete else "modeldeck status",
     )
+
+
+async def _propagated(call: Call) -> Propagation | str:
+    """How far the gateway's workers are, or why that is not known.
+
+    The change itself is made by now: whatever fails here must neither call it undone nor lose the key's text.
+    """
+    try:
+        redis: Redis = await call.services.redis()
+        epoch = int(await redis.get(EPOCH_KEY) or 0)
+        return await everywhere(redis, epoch, timeout=PROPAGATION_SECONDS)
+    except (RedisError, OSError, Unavailable) as problem:
+        return f"written, and not proven at the gateway: Redis stopped answering ({type(problem).__name__})"

@@ -113,4 +113,19 @@ def authz(*, listen: str, config: Path | None, profile: str | None) -> int:
     return 0
 
 
-COMMANDS = (demo, up, down, run, authz)
+@click.command("console")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="the configuration file")
+@click.option("--profile", metavar="NAME", help="the profile to work with")
+def open_console(*, config: Path | None, profile: str | None) -> int:
+    """Open the console. `modeldeck` alone does so too, on a terminal."""
+    from console.config import load_profile
+    from console.terminal.environment import prepare, refuse_without_screen
+
+    terminal = prepare()
+    refuse_without_screen(terminal)
+    from console.app import main
+
+    return main(lambda: load_profile(config=config, profile=profile), terminal=terminal)
+
+
+COMMANDS = (open_console, demo, up, down, run, authz)

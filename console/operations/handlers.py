@@ -18,6 +18,14 @@ async def listing(call: Call) -> Outcome:
     return Outcome(Ending.DONE, f"{len(records)} operations", data=[_row(record, now) for record in records])
 
 
+async def interrupted(call: Call) -> Outcome:
+    """The operations that lost their owner and wait for recovery."""
+    now = datetime.now(UTC)
+    journal = await call.services.journal()
+    rows = [_row(await journal.read(identifier), now) for identifier in await journal.interrupted()]
+    return Outcome(Ending.DONE, f"{len(rows)} operations are interrupted", data=rows)
+
+
 async def show(call: Call) -> Outcome:
     """One operation, step by step."""
     record = await (await call.services.journal()).read(call["operation"])

@@ -29,6 +29,16 @@ _ASCII = {
     "≤": "<=",
     "▸": ">",
 }
+# The same for a screen, where every glyph has to keep its width.
+_ASCII_CELLS = str.maketrans(
+    {
+        **dict.fromkeys("─━", "-"),
+        **dict.fromkeys("│┃▎", "|"),
+        **dict.fromkeys("┌┐└┘├┤┬┴┼", "+"),
+        **dict(zip("▁▂▃▄▅▆▇█", "__--==##", strict=True)),
+        **dict(zip("●◐▲✖○…▸▾✓·−→↑↓Δ", "*~!xo.>v+.->^vd", strict=True)),
+    }
+)
 _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -52,7 +62,14 @@ def _to_ascii(problem: UnicodeError) -> tuple[str, int]:
     return "".join(_ASCII.get(c, "?") for c in text), problem.end
 
 
+def _to_ascii_cells(problem: UnicodeError) -> tuple[str, int]:
+    assert isinstance(problem, UnicodeEncodeError)
+    text = problem.object[problem.start : problem.end].translate(_ASCII_CELLS)
+    return "".join(c if c.isascii() else "?" * width(c) for c in text), problem.end
+
+
 codecs.register_error("modeldeck-ascii", _to_ascii)
+codecs.register_error("modeldeck-ascii-cells", _to_ascii_cells)
 
 
 def say(line: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from console.local.leaks import find_leaks
 from console.local.valkey import Valkey
 from console.operations.journal import LEASE
 from console.operations.recovery import recover_once
+from console.operations.types import Progress, StepState
 from console.outcome import Ending, Outcome
 from console.publishing import book
 from console.publishing.types import Endpoint, Origin, Publication, PublicationKind, PublicationState
@@ -265,3 +268,23 @@ async def test_everything_that_was_tried_is_in_the_audit(bench: Bench) -> None:
         ("op", "keys.create", "done"),
     ]
     assert (await bench.do("audit", verify=True)).ending is Ending.DONE
+
+
+async def test_a_redis_that_dies_after_the_last_step_costs_the_proof_and_not_the_key(
+    bench: Bench, valkey: Valkey
+) -> None:
+    def stop_after_the_last_step(item: Any) -> None:
+        if isinstance(item, Progress) and item.state is StepState.TAKEN and item.seq == item.total - 1:
+            assert valkey.child.pid is not None
+            os.killpg(valkey.child.pid, signal.SIGKILL)
+
+    action = REGISTRY["keys.create"]
+    values = {"name": "chat", "tenant": "acme"}
+    outcome = await perform(bench.services, action, values, ADMIN, emit=stop_after_the_last_step)
+    assert outcome.ending is Ending.PENDING, outcome
+    assert not outcome.proof
+    assert "not proven" in outcome.summary
+    await valkey.stop()
+    await valkey.start()
+    assert text_of(outcome).startswith("bud_client_")
+    assert (await bench.do("keys.show", key="chat")).data["state"] == "active"

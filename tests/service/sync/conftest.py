@@ -16,7 +16,7 @@ import stamina
 from pydantic import SecretStr
 
 from console.guard import Permit, Principal, Role, system_permit
-from console.local.samples.providers import SLUGS, SampleProviders
+from console.local.samples.providers import BIG, SLUGS, SampleProviders
 from console.store.engine import Store
 from console.store.migrate import upgrade
 from console.sync.engine import Syncer
@@ -144,15 +144,18 @@ class Deck:
     permit: Permit
     limits: Limits = field(default_factory=Limits)
     token: str | None = TOKEN
+    offered_everywhere: bool = False  # also where the list is public
 
     def credential(self, spec: ProviderSpec) -> SecretStr | None:
-        return SecretStr(self.token) if self.token is not None and spec.auth.required else None
+        wanted = spec.auth.required or self.offered_everywhere
+        return SecretStr(self.token) if self.token is not None and wanted else None
 
     def syncer(self) -> Syncer:
         return Syncer(self.store, credential=self.credential, clock=self.clock, limits=self.limits)
 
     def targets(self, *slugs: str) -> list[ProviderTarget]:
-        return [ProviderTarget(spec, self.samples.base_url(spec.slug)) for spec in specs(slugs)]
+        """These providers, by default the three big ones."""
+        return [ProviderTarget(spec, self.samples.base_url(spec.slug)) for spec in specs(slugs or BIG)]
 
     async def run(self, *slugs: str, dry_run: bool = False) -> SyncReport:
         return await self.syncer().run(self.permit, self.targets(*slugs), dry_run=dry_run)

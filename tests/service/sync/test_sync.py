@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from console.catalog import read
 from console.catalog.types import ChangeKind
 from console.local.samples import faults
-from console.local.samples.providers import SLUGS
+from console.local.samples.providers import BIG
 from console.outcome import Ending, Refusal
 from console.store.engine import Store
 from console.store.tables import catalog as t
@@ -96,7 +96,7 @@ async def test_the_order_of_a_list_does_not_matter(deck: Deck, monkeypatch: pyte
     await deck.run()
     listed = providers._listed
     monkeypatch.setattr(providers, "_listed", lambda form, records: listed(form, iter(list(records)[::-1])))
-    for slug in SLUGS:
+    for slug in BIG:
         deck.samples.change(slug, "nobody")  # another ETag
     report = await deck.run()
     assert (report.ending, report.total.fetched, report.total.written) == (Ending.UNCHANGED, 424, 0)
@@ -235,7 +235,7 @@ async def test_one_bad_provider_never_costs_the_run(deck: Deck) -> None:
 
 
 async def test_a_run_where_no_provider_answers_has_failed(deck: Deck) -> None:
-    for slug in SLUGS:
+    for slug in BIG:
         deck.samples.fault(slug, faults.Status(500))
     report = await deck.run()
     assert (report.ending, report.exit_code) == (Ending.FAILED, 1)
@@ -248,7 +248,7 @@ async def test_the_record_of_a_run_says_what_the_run_said(deck: Deck) -> None:
     report = await deck.run()
     (run,) = await history.runs(deck.store)
     assert (run.id, run.state, run.summary) == (report.run_id, RunState.PARTIAL, report.summary)
-    assert (run.actor, run.via, run.asked) == ("modeldeck", "system", SLUGS)
+    assert (run.actor, run.via, run.asked) == ("modeldeck", "system", BIG)
     kept = {r.provider: r for r in await history.provider_reports(deck.store, run.id)}
     for said in report.providers:
         stored = kept[said.provider]

@@ -1,4 +1,4 @@
-"""Records of the three providers, as they are and as nobody expects them."""
+"""Records as they are and as nobody expects them."""
 
 from __future__ import annotations
 
@@ -13,94 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console.catalog import rows
-from console.catalog.types import Capabilities, Listing, Per, PriceKind, PriceState
+from console.catalog.types import Capabilities, Per, PriceKind, PriceState
 from console.sync.collect import Collector
 from console.sync.normalise import normalise, rejected
 from console.sync.providers import all_specs, spec
 from console.sync.providers.base import RecordRefused
-from console.sync.records import RecordReader
 
-OPENROUTER = {
-    "id": "openai/gpt-4o-mini",
-    "canonical_slug": "openai/gpt-4o-mini",
-    "hugging_face_id": None,
-    "name": "OpenAI: GPT-4o-mini",
-    "created": 1721260800,
-    "description": "GPT-4o mini is small.",
-    "context_length": 128000,
-    "architecture": {
-        "modality": "text+image->text",
-        "input_modalities": ["text", "image", "file"],
-        "output_modalities": ["text"],
-        "tokenizer": "GPT",
-        "instruct_type": None,
-    },
-    "pricing": {
-        "prompt": "0.00000015",
-        "completion": "0.0000006",
-        "request": "0",
-        "image": "0.000217",
-        "web_search": "0",
-        "internal_reasoning": "0",
-        "input_cache_read": "0.000000075",
-    },
-    "top_provider": {"context_length": 128000, "max_completion_tokens": 16384, "is_moderated": True},
-    "per_request_limits": None,
-    "supported_parameters": ["max_tokens", "tools", "tool_choice", "response_format", "structured_outputs"],
-    "expiration_date": None,
-}
-TOGETHER = {
-    "id": "meta-llama/Llama-3.3-70B-Instruct-Turbo",
-    "object": "model",
-    "created": 1733466629,
-    "type": "chat",
-    "running": False,
-    "display_name": "Meta Llama 3.3 70B Instruct Turbo",
-    "organization": "Meta",
-    "link": "https://huggingface.co/meta-llama/Llama-3.3-70B-Instruct",
-    "license": "llama-3.3",
-    "context_length": 131072,
-    "config": {"chat_template": "{{ bos_token }}", "stop": ["<|eot_id|>"], "bos_token": "<s>", "eos_token": "</s>"},
-    "pricing": {"hourly": 0, "input": 0.88, "output": 0.88, "base": 0, "finetune": 0},
-}
-DEEPINFRA = {
-    "model_name": "zai-org/GLM-4.6",
-    "type": "text-generation",
-    "reported_type": "text-generation",
-    "tags": ["openai", "tools"],
-    "version": "1",
-    "description": "GLM-4.6",
-    "pricing": {
-        "type": "tokens",
-        "cents_per_input_token": 4.3e-05,
-        "cents_per_output_token": 0.000174,
-        "rate_per_input_token_cached": 0.2,
-    },
-    "max_tokens": 202752,
-    "max_output_tokens": None,
-    "replaced_by": None,
-    "deprecated": None,
-    "quantization": "fp4",
-}
-RECORDS: dict[str, dict[str, Any]] = {"openrouter": OPENROUTER, "together": TOGETHER, "deepinfra": DEEPINFRA}
-
-
-def as_parsed(record: object) -> Any:
-    """The record as it comes out of the reader, numbers as their text."""
-    reader = RecordReader(())
-    data = json.dumps([record]).encode()
-    return [*reader.feed(data), *reader.finish()][0]
-
-
-def listing(slug: str, **changes: Any) -> Listing:
-    found, flaws = normalise(spec(slug), as_parsed(RECORDS[slug] | changes))
-    assert flaws == []
-    return found
-
-
-def usd(found: Listing, kind: PriceKind) -> str | None:
-    price = found.price(kind)
-    return None if price is None or price.usd is None else format(price.usd, "f")
+from .provider_records import OPENROUTER, RECORDS, as_parsed, listing, usd
 
 
 def test_openrouter() -> None:
@@ -252,7 +171,7 @@ def test_control_characters_do_not_reach_a_terminal() -> None:
 
 def test_a_reject_keeps_the_record_without_its_secrets() -> None:
     record = {"id": "m", "api_key": "sk-1", "note": "key sk-given was used", "deep": {"Authorization": "Bearer x"}}
-    kept = rejected(3, record, "why", secret="sk-given")
+    kept = rejected(3, record, "why", secrets=("sk-given",))
     assert (kept.position, kept.native_id) == (3, "m")
     for secret in ("sk-1", "sk-given", "Bearer x"):
         assert secret not in kept.record
@@ -263,7 +182,7 @@ def test_doubles_are_reported_and_the_choice_does_not_depend_on_the_order() -> N
     one, two = OPENROUTER, OPENROUTER | {"name": "another"}
     chosen = []
     for order in ([one, two], [two, one], [two, one, one]):
-        collector = Collector(spec("openrouter"), secret="", keep=10)
+        collector = Collector(spec("openrouter"), secrets=(), keep=10)
         for record in order:
             collector.take(as_parsed(record))
         collected = collector.collected()
@@ -278,7 +197,7 @@ def test_a_fault_of_ours_costs_one_record(monkeypatch: pytest.MonkeyPatch, caplo
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("sk-secret")
 
-    collector = Collector(spec("openrouter"), secret="", keep=10)
+    collector = Collector(spec("openrouter"), secrets=(), keep=10)
     collector.take(as_parsed(OPENROUTER))
     monkeypatch.setattr("console.sync.collect.normalise", broken)
     collector.take(as_parsed(OPENROUTER))
@@ -300,29 +219,38 @@ ANYTHING = st.recursive(
 )
 
 
-def places(record: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def places(holder: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a record, in its objects and in its lists."""
     found = []
-    for key, value in record.items():
+    for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
         found.append((*path, key))
-        if isinstance(value, dict):
+        if isinstance(value, (dict, list)):
             found += places(value, (*path, key))
     return found
+
+
+def holder_of(record: Any, path: tuple[Any, ...]) -> Any:
+    """What holds a place, None where an earlier change has taken it away."""
+    for key in path[:-1]:
+        try:
+            record = record[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return record if isinstance(record, (dict, list)) else None
 
 
 @st.composite
 def mutated(draw: st.DrawFn, slug: str) -> Any:
     record: Any = copy.deepcopy(RECORDS[slug])
     if draw(st.booleans()):
-        record["id" if "id" in record else "model_name"] += draw(st.sampled_from([":free", "-Free", ""]))
+        record[spec(slug).fields.id[0]] += draw(st.sampled_from([":free", "-Free", "-free", ""]))
     for path in draw(st.lists(st.sampled_from(places(record)), max_size=4)):
-        holder = record
-        for key in path[:-1]:
-            holder = holder.get(key) if isinstance(holder, dict) else None
-        if isinstance(holder, dict):
-            if draw(st.booleans()):
-                holder[path[-1]] = draw(ANYTHING)
-            else:
-                holder.pop(path[-1], None)
+        holder = holder_of(record, path)
+        key = path[-1]
+        if isinstance(holder, dict) and draw(st.booleans()):
+            holder.pop(key, None)
+        elif isinstance(holder, dict) or (isinstance(holder, list) and isinstance(key, int) and key < len(holder)):
+            holder[key] = draw(ANYTHING)
     return draw(st.just(record) | ANYTHING) if draw(st.integers(0, 9)) == 0 else record
 
 

@@ -1,0 +1,31 @@
+"""Taking out of a text what looks like a secret, before it is kept or passed on."""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "[hidden]"
+
+_NAMES = r"[\w-]*(?:password|passwd|secret|token|credential|authorization|api[_-]?key)s?"
+# The first group introduces the secret and stays.
+_SECRETS = tuple(
+    re.compile(pattern, re.IGNORECASE | re.MULTILINE)
+    for pattern in (
+        r"(\b(?:bearer|basic)\s+)[^\s\"'\\,}\]]+",
+        r"(\w://[^\s/:@]*:)[^\s/@]+(?=@)",
+        rf"({_NAMES}[\"']?\s*[:=]\s*(?:b?[\"']))(?:[^\"'\\]|\\.)+",
+        rf"({_NAMES}[\"']?\s*[:=]\s*)(?![\"'\s]|b[\"'])[^\s,;)}}\]]+",
+        r"(\binput_value=).+?(?=, input_type=|$)",
+        r"(\[parameters: ).+",
+        r"(\b)(?:sk|bud|hf|gsk|xai)[-_][\w.-]{8,}",
+    )
+)
+# Anything long that mixes small letters, capitals and digits is more likely a key than a word.
+_OPAQUE = re.compile(r"(?<![\w+-])(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{24,}")
+
+
+def redacted(text: str) -> str:
+    """The text with everything that looks like a credential taken out; rather too much than too little."""
+    for secret in _SECRETS:
+        text = secret.sub(rf"\g<1>{HIDDEN}", text)
+    return _OPAQUE.sub(HIDDEN, text)

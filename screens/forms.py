@@ -1,0 +1,116 @@
+"""The window that asks for what an action needs, made of the action's own parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+
+from console.actions import REGISTRY, Action
+from screens.frame import DeckScreen
+from widgets.dialog import Dialog
+from widgets.fields import FieldKind, FieldSpec, specs_of
+from widgets.form import Form
+from widgets.key_footer import KeyFooter
+from widgets.note import Note
+
+if TYPE_CHECKING:
+    from console.bridge import Job
+
+Values = dict[str, Any]
+
+
+class FormWindow(Dialog[Values | None]):
+    """Answers the values that were filled in, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave it", id="form.leave")]
+    DEFAULT_CSS = """
+    FormWindow > .dialog--box { max-height: 90%; padding: 0 1; }
+    FormWindow Form { height: auto; max-height: 100%; }
+    """
+
+    def __init__(self, title: str, specs: Collection[FieldSpec], note: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._note = note
+        self._form = Form(specs)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog--box"):
+            yield Note([(self._title, "strong")], [(self._note, "muted")])
+            yield self._form
+            yield KeyFooter()
+
+    def on_mount(self) -> None:
+        self._form.focus()
+
+    def on_form_submitted(self, event: Form.Submitted) -> None:
+        event.stop()
+        self.dismiss(dict(self._form.given))
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+def ask_values(
+    screen: DeckScreen,
+    identifier: str,
+    given: Mapping[str, Any],
+    then: Callable[[Job], None] = lambda _: None,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    shown: str = "",
+    hide: Collection[str] = (),
+) -> None:
+    """Ask for what is not given, then do it.
+
+    Args:
+        defaults: what stands in the fields at first, in place of the action's own defaults
+        shown: what it is done to, for the title
+        hide: parameters that are not asked for and keep their defaults
+    """
+    action = REGISTRY[identifier]
+
+    async def ask() -> None:
+        specs = await specs_for(screen, action, given, defaults or {}, hide)
+
+        def answered(values: Values | None) -> None:
+            if values is not None:
+                screen.deck.act(identifier, {**given, **values}, then)
+
+        title = f"{action.title}: {shown}" if shown else action.title
+        screen.app.push_screen(FormWindow(title, specs, action.details), answered)
+
+    screen.run_worker(ask(), exclusive=True, group="form")
+
+
+async def specs_for(
+    screen: DeckScreen,
+    action: Action,
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    hide: Collection[str] = (),
+) -> list[FieldSpec]:
+    """The fields for an action's parameters; tenants and published models are offered as choices."""
+    specs = []
+    for spec in specs_of(parameter for parameter in action.parameters if parameter.name not in {*given, *hide}):
+        found = spec
+        if defaults.get(spec.name) is not None:
+            found = replace(found, default=str(defaults[spec.name]))
+        if spec.name == "tenant" and (tenants := await names(screen, "tenants")):
+            default = found.default or (tenants[0] if len(tenants) == 1 else "")
+            found = replace(found, kind=FieldKind.SELECT, choices=tenants, default=default)
+        if spec.name == "model" and action.id == "keys.create" and (models := await names(screen, "published")):
+            found = replace(found, kind=FieldKind.SEVERAL, choices=models)
+        specs.append(found)
+    return specs
+
+
+async def names(screen: DeckScreen, listing: str) -> tuple[str, ...]:
+    """The names in a list; nothing where it cannot be had, for then the operator types."""
+    outcome = await screen.bridge.ask(listing)
+    return tuple(row["name"] for row in outcome.data) if isinstance(outcome.data, list) else ()

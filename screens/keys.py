@@ -1,0 +1,226 @@
+"""Keys: who has one, what it may do, how it rotates. A key's text is shown once, in a window of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from console.bridge import Job
+from screens.details import Details, Fact, Line, Title
+from screens.forms import ask_values
+from screens.frame import DeckScreen
+from screens.split import Split
+from widgets.meter_text import age, clock
+from widgets.table_rows import Column, ListRows
+from widgets.theme import State, sign
+from widgets.virtual_table import VirtualTable
+
+STATES = {
+    "active": State.READY,
+    "rotating": State.PENDING,
+    "suspended": State.OFF,
+    "expired": State.REFUSED,
+    "revoked": State.REFUSED,
+}
+COLUMNS = (
+    Column("name", "KEY", 12, grow=3, priority=9, sortable=True),
+    Column("tenant", "TENANT", 8, grow=1, priority=5, sortable=True),
+    Column("owner", "OWNER", 8, grow=1, priority=2, sortable=True),
+    Column("kind", "KIND", 6, priority=3, sortable=True),
+    Column("models", "MODELS", 6, right=True, priority=4, sortable=True),
+    Column("expires", "EXPIRES", 8, right=True, priority=6, sortable=True),
+    Column("state", "STATE", 22, priority=8, sortable=True),
+)
+
+
+class KeysScreen(DeckScreen):
+    """Every key that this operator may see, and the generations of the one under the cursor."""
+
+    VIEW = "keys"
+    PREFIXES = frozenset({"api_key"})
+    ACTIONS = ("keys.",)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "create", "new", id="keys.create"),
+        Binding("r", "rotate", "rotate", id="keys.rotate"),
+        Binding("x", "finish", "end grace", id="keys.finish"),
+        Binding("D", "revoke", "revoke", id="keys.revoke"),
+        Binding("c", "copy", "copy id", id="keys.copy"),
+        Binding("C", "copy_command", "copy command", show=False, id="keys.copy_command"),
+        Binding("a", "toggle_revoked", "revoked too", show=False, id="keys.toggle_revoked"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: dict[str, Mapping[str, Any]] = {}
+        self._read_at = datetime.now(UTC)
+        self._sort = ("name", False)
+        self._all = False
+
+    def body(self) -> Iterable[Widget]:
+        table = VirtualTable(COLUMNS, empty="no keys yet: n issues the first", can_mark=False, id="main")
+        yield Split(table, Details(id="details"))
+
+    @property
+    def table(self) -> VirtualTable:
+        return self.query_one("#main", VirtualTable)
+
+    @property
+    def key(self) -> Mapping[str, Any] | None:
+        """The key under the cursor."""
+        return self._rows.get(str(self.table.cursor_key))
+
+    async def load(self) -> None:
+        rows = await self.rows("keys.list", {"all": self._all} | self.in_tenant())
+        if rows is None:
+            return
+        before = self._rows
+        self._rows = {row["id"]: row for row in rows}
+        self._read_at = datetime.now(UTC)
+        self._show()
+        changed = [key for key, row in self._rows.items() if before and _differs(before.get(key), row)]
+        self.table.mark_changed(changed)
+        if (wanted := self.take_wanted()) is not None:
+            self.table.move_to(wanted)
+        await self._load_details()
+
+    def tick(self) -> None:
+        rotating = [key for key, row in self._rows.items() if row["grace_left"] is not None]
+        if rotating:
+            self._show()
+            if any(self._grace_left(self._rows[key]) == 0 for key in rotating):
+                self.stale()
+
+    def _grace_left(self, row: Mapping[str, Any]) -> float:
+        return max(0.0, float(row["grace_left"]) - (datetime.now(UTC) - self._read_at).total_seconds())
+
+    def _show(self) -> None:
+        name, descending = self._sort
+        rows = sorted(self._rows.values(), key=lambda row: (*_sort_value(row, name), row["name"]), reverse=descending)
+        self.table.sorted_by(name, descending)
+        self.table.show(ListRows((row["id"], self._cells(row)) for row in rows))
+
+    def _cells(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        word = row["state"]
+        if row["grace_left"] is not None:
+            word = f"rotating {clock(self._grace_left(row))} left"
+        return (
+            row["name"],
+            row["tenant"],
+            row["owner"],
+            row["kind"],
+            "all" if row["kind"] == "client" and not row["model_count"] else str(row["model_count"]),
+            _expiry(row["expires_at"]),
+            STATES.get(row["state"], State.UNKNOWN).text(word),
+        )
+
+    async def _load_details(self) -> None:
+        key = self.key
+        details = self.query_one("#details", Details)
+        if key is None:
+            details.show(())
+            return
+        outcome = await self.bridge.ask("keys.show", {"key": key["id"]})
+        if outcome.data is None:
+            details.show([Line((outcome.summary, "bad"))])
+            return
+        details.show(_facts(outcome.data))
+
+    def on_virtual_table_moved(self) -> None:
+        self.run_worker(self._load_details(), exclusive=True, group="details")
+
+    def on_virtual_table_sort_asked(self, event: VirtualTable.SortAsked) -> None:
+        self._sort = (event.column, event.descending)
+        self._show()
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("rotate", "finish", "revoke", "copy"):
+            key = self.key
+            if key is None or (action != "copy" and key["state"] in ("revoked", "expired")):
+                return False
+            return action != "finish" or key["grace_left"] is not None
+        return True
+
+    def action_create(self) -> None:
+        ask_values(self, "keys.create", self.in_tenant(), self._selected)
+
+    def action_rotate(self) -> None:
+        if key := self.key:
+            ask_values(self, "keys.rotate", {"key": key["id"]}, self._selected, shown=key["name"])
+
+    def action_finish(self) -> None:
+        if key := self.key:
+            self.deck.act("keys.finish", {"key": key["id"]})
+
+    def action_revoke(self) -> None:
+        if key := self.key:
+            self.deck.act("keys.revoke", {"key": key["id"]})
+
+    def action_copy(self) -> None:
+        if key := self.key:
+            self.deck.copy_text(key["id"], "key id")
+
+    def action_copy_command(self) -> None:
+        if key := self.key:
+            self.deck.copy_command("keys.show", {"key": key["id"]})
+
+    def action_toggle_revoked(self) -> None:
+        self._all = not self._all
+        self.reload()
+
+    def _selected(self, job: Job) -> None:
+        """Put the cursor at the key that a job was about, when it is there."""
+        if job.outcome is not None and isinstance(job.outcome.data, Mapping) and "id" in job.outcome.data:
+            self.select(job.outcome.data["id"])
+
+
+def _differs(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
+    return before is None or any(before[name] != now[name] for name in ("state", "models", "expires_at"))
+
+
+def _sort_value(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
+    value = row[{"models": "model_count", "expires": "expires_at"}.get(column, column)]
+    return value is None, value if value is not None else ""
+
+
+def _expiry(moment: str | None) -> str:
+    if moment is None:
+        return "never"
+    left = (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
+    return age(left) if left > 0 else "past"
+
+
+def _facts(key: Mapping[str, Any]) -> Iterable[Fact]:
+    yield Title(f"{key['name']}  {key['id']}")
+    models = ", ".join(key["models"]) or "none of its own"
+    also = "; and every published model" if key["kind"] == "client" else ""
+    yield Fact("models", models + also)
+    yield Fact("expires", key["expires_at"] or "never")
+    yield Line("")
+    for generation in reversed(key["generations"]):
+        yield Line(*_generation(generation))
+
+
+def _generation(generation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """One line of the timeline: ``gen 2  9f3c…e1  issued 02:41:07  ● works``."""
+    now = datetime.now(UTC)
+    issued = datetime.fromisoformat(generation["issued_at"]).astimezone()
+    day = "%H:%M:%S" if issued.date() == now.astimezone().date() else "%Y-%m-%d %H:%M"
+    if generation["revoked_at"]:
+        state, words = State.REFUSED, "ended"
+    elif generation["not_after"]:
+        end = datetime.fromisoformat(generation["not_after"])
+        state, words = (State.PENDING, f"until {end.astimezone():%H:%M:%S}") if end > now else (State.OFF, "expired")
+    else:
+        state, words = State.READY, "works"
+    return [
+        (f"gen {generation['generation']:<3}", "strong"),
+        (f"{generation['digest']} {sign('more')}{generation['last_four']}  ", "muted"),
+        (f"{issued:{day}}  ", ""),
+        (f"{state.glyph} {words}", state.paint),
+    ]

@@ -1,0 +1,189 @@
+"""Published: what clients can call, whether it is served, and why not where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from console.publishing.types import Plan
+from screens.details import Details, Fact, Line, Title
+from screens.forms import ask_values
+from screens.frame import DeckScreen
+from screens.plans import PlanWindow
+from screens.split import Split
+from widgets.table_rows import Column, ListRows
+from widgets.theme import State
+from widgets.virtual_table import VirtualTable
+
+_WATCH_SECONDS = 5
+"""How often a publication that is not ready is looked at again while somebody watches."""
+COLUMNS = (
+    Column("name", "MODEL", 16, grow=3, priority=9, sortable=True),
+    Column("tenant", "TENANT", 8, grow=1, priority=6, sortable=True),
+    Column("kind", "KIND", 11, priority=2, sortable=True),
+    Column("rpm", "RPM", 6, right=True, priority=4, sortable=True),
+    Column("source", "SOURCE", 12, grow=2, priority=3, middle=True, sortable=True),
+    Column("state", "STATE", 14, priority=8, sortable=True),
+)
+
+
+class PublishedScreen(DeckScreen):
+    """Every publication with one verdict, and all that is known about the one under the cursor."""
+
+    VIEW = "published"
+    PREFIXES = frozenset({"published_model_info"})
+    ACTIONS = ("publish", "update", "unpublish", "operations.")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("u", "update", "limits", id="published.update"),
+        Binding("d", "diff", "diff", id="published.diff"),
+        Binding("e", "examples", "examples", id="published.examples"),
+        Binding("c", "copy", "copy URL", id="published.copy"),
+        Binding("C", "copy_command", "copy command", show=False, id="published.copy_command"),
+        Binding("D", "unpublish", "unpublish", id="published.unpublish"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: dict[str, Mapping[str, Any]] = {}
+        self._sort = ("name", False)
+        self._ticks = 0
+
+    def body(self) -> Iterable[Widget]:
+        table = VirtualTable(
+            COLUMNS, empty="nothing is published: p in the catalog publishes", can_mark=False, id="main"
+        )
+        yield Split(table, Details(id="details"))
+
+    @property
+    def table(self) -> VirtualTable:
+        return self.query_one("#main", VirtualTable)
+
+    @property
+    def row(self) -> Mapping[str, Any] | None:
+        """The publication under the cursor."""
+        return self._rows.get(str(self.table.cursor_key))
+
+    async def load(self) -> None:
+        rows = await self.rows("published", self.in_tenant())
+        if rows is None:
+            return
+        before, self._rows = self._rows, {row["name"]: row for row in rows}
+        self._show()
+        self.table.mark_changed([name for name, row in self._rows.items() if before and before.get(name) != row])
+        if (wanted := self.take_wanted()) is not None:
+            self.table.move_to(wanted)
+        self._show_details()
+
+    def tick(self) -> None:
+        self._ticks += 1
+        if self._ticks % _WATCH_SECONDS == 0 and any(not row["ready"] for row in self._rows.values()):
+            self.stale()
+
+    def _show(self) -> None:
+        name, descending = self._sort
+        rows = sorted(self._rows.values(), key=lambda row: (*_sort_value(row, name), row["name"]), reverse=descending)
+        self.table.sorted_by(name, descending)
+        self.table.show(ListRows((row["name"], _cells(row)) for row in rows))
+
+    def _show_details(self) -> None:
+        row = self.row
+        self.query_one("#details", Details).show(_facts(row) if row is not None else ())
+
+    def on_virtual_table_moved(self) -> None:
+        self._show_details()
+
+    def on_virtual_table_opened(self) -> None:
+        self.action_diff()
+
+    def on_virtual_table_sort_asked(self, event: VirtualTable.SortAsked) -> None:
+        self._sort = (event.column, event.descending)
+        self._show()
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("update", "diff", "examples", "copy", "copy_command", "unpublish"):
+            return self.row is not None
+        return True
+
+    def action_update(self) -> None:
+        if row := self.row:
+            limits = row["limits"]
+            values = {"name": row["name"], "rpm": limits["requests_per_minute"], "timeout": limits["timeout_seconds"]}
+            ask_values(self, "update", {"name": row["name"]}, defaults=values, shown=row["name"], hide=("plan",))
+
+    def action_diff(self) -> None:
+        """What is otherwise than it should be, and a way to repair it."""
+        if row := self.row:
+            values = {"name": row["name"], "timeout": row["limits"]["timeout_seconds"]}
+            self.run_worker(self._plan("update", values, row), exclusive=True, group="plan")
+
+    def action_unpublish(self) -> None:
+        if row := self.row:
+            self.run_worker(self._plan("unpublish", {"name": row["name"]}, row), exclusive=True, group="plan")
+
+    async def _plan(self, identifier: str, values: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+        outcome = await self.bridge.ask(identifier, {**values, "plan": True})
+        if not isinstance(outcome.data, Plan):
+            self.deck.tell(outcome)
+            return
+        note = "" if row["ready"] else f"not served: {row['reason']}"
+
+        def answered(go_on: bool | None) -> None:
+            if go_on:
+                self.deck.act(identifier, values)
+
+        self.app.push_screen(PlanWindow(outcome.data, note=note), answered)
+
+    def action_examples(self) -> None:
+        if row := self.row:
+            from screens.examples import ExamplesWindow
+
+            self.app.push_screen(ExamplesWindow(row))
+
+    def action_copy(self) -> None:
+        if row := self.row:
+            self.deck.copy_text(row["url"], "URL")
+
+    def action_copy_command(self) -> None:
+        if row := self.row:
+            self.deck.copy_command("published", {"name": row["name"]})
+
+
+def state_of(row: Mapping[str, Any]) -> tuple[State, str]:
+    """How a publication is: a state and the word beside it."""
+    if row["state"] in ("publishing", "removing"):
+        return State.PENDING, row["state"]
+    return (State.READY, "ready") if row["ready"] else (State.DRIFT, "not ready")
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    state, word = state_of(row)
+    rpm = row["limits"]["requests_per_minute"]
+    return row["name"], row["tenant"], row["kind"], "none" if rpm is None else str(rpm), row["source"], state.text(word)
+
+
+def _sort_value(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
+    value = row["limits"]["requests_per_minute"] if column == "rpm" else row[column]
+    return value is None, value if value is not None else 0
+
+
+def _facts(row: Mapping[str, Any]) -> Iterable[Fact]:
+    state, word = state_of(row)
+    yield Title(f"{row['name']}  {row['tenant']}")
+    yield Line((f"{state.glyph} {word}", state.paint))
+    if row["reason"]:
+        yield Fact("why", row["reason"], "warn")
+    yield Fact("URL", row["url"], "accent")
+    yield Fact("source", row["source"])
+    limits = row["limits"]
+    rpm = limits["requests_per_minute"]
+    yield Fact("limits", f"{rpm} requests a minute for each key" if rpm else "no request limit")
+    yield Fact("timeout", f"{limits['timeout_seconds']} s")
+    yield Fact("since", row["created_at"])
+    yield Fact("endpoint", row["endpoint_id"], "muted")
+    for number, target in enumerate(row["objects"]):
+        yield Fact("objects" if not number else "", target, "muted")
