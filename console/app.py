@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.worker import Worker, WorkerState
 
 from console.actions import REGISTRY, Action
 from console.bridge import Bridge, Job
 from console.guard import Danger
 from console.outcome import Ending, ModeldeckError, Outcome, Refusal
 from console.terminal.app import TerminalApp
+from console.terminal.crash import report_crash
 from console.terminal.environment import Terminal
 from console.terminal.text import safe
-from screens.frame import DeckScreen
+from screens.frame import DeckScreen, begin
 from screens.views import VIEWS
 from widgets import books
 from widgets.status_line import Link, Status, StatusLine, Tab
@@ -65,7 +68,7 @@ class Console(TerminalApp[int]):
         Binding("grave_accent", "jobs", "jobs", show=False, id="app.jobs", key_display="`"),
         Binding("W", "arm", "arm writes", show=False, id="app.arm"),
         Binding("ctrl+t", "tenant", "tenant", show=False, id="app.tenant"),
-        Binding("q", "leave", "quit", show=False, id="app.quit"),
+        Binding("q", "leave_view", "back, and from the overview quit", show=False, id="app.back"),
         Binding("ctrl+q", "leave", "quit", show=False, id="app.quit_anywhere", priority=True),
     ]
 
@@ -84,6 +87,7 @@ class Console(TerminalApp[int]):
         self.job_book = books.JobBook()
         self._history: list[str] = []
         self._live_timer: Timer | None = None
+        self._acts = 0
 
     @staticmethod
     def _palette() -> Any:
@@ -102,7 +106,7 @@ class Console(TerminalApp[int]):
         self.call_after_refresh(self._open)
 
     def _open(self) -> None:
-        self.run_worker(self._connect(), name="connect")
+        begin(self, self._connect, "connect", "connect")
         self.set_interval(1.0, self._tick)
 
     async def _connect(self) -> None:
@@ -140,6 +144,19 @@ class Console(TerminalApp[int]):
         if (view := self.view) is not None:
             view.refresh_facts()
             view.tick()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR:
+            self.worker_failed(event.worker)
+
+    def worker_failed(self, worker: Worker[Any]) -> None:
+        """A view that fails costs itself, not the console: it is said and written down, and what was shown stays."""
+        problem = worker.error
+        if isinstance(problem, Exception):
+            report = report_crash(problem, self._reports, state="The console went on.", facts={"worker": worker.name})
+            what = f"{worker.name or worker.group} failed ({type(problem).__name__}), which should not happen"
+            where = f"the report is {report.file}" if report.file else "no report could be written"
+            self.faults.add(books.Fault(what, "the console goes on; what it shows may be old", where, _now()))
 
     def status_facts(self, line: StatusLine) -> None:
         """Tell a header how things are."""
@@ -183,7 +200,9 @@ class Console(TerminalApp[int]):
 
     def act(self, identifier: str, values: Mapping[str, Any], then: Callable[[Job], None] = lambda _: None) -> None:
         """Ask for what must be confirmed, then begin; ``then`` hears of progress and of the end."""
-        self.run_worker(self._act(REGISTRY[identifier], dict(values), then), group="act")
+        work = partial(self._act, REGISTRY[identifier], dict(values), then)
+        self._acts += 1
+        begin(self, work, identifier, f"act {self._acts}")
 
     async def _act(self, action: Action, values: dict[str, Any], then: Callable[[Job], None]) -> None:
         why = await self.bridge.why_not(action.id, values.get("tenant"))
@@ -246,10 +265,10 @@ class Console(TerminalApp[int]):
             sentence = f"{_ENDINGS[outcome.ending].glyph} {safe(outcome.summary)}"
             self.notify(sentence, severity="information" if outcome.ending.good else "warning", markup=False)
             return
-        now = f"{datetime.now().astimezone():%H:%M:%S}"
-        self.faults.add(books.Fault(outcome.summary, outcome.ending.means, outcome.then, now))
+        self.faults.add(books.Fault(outcome.summary, outcome.ending.means, outcome.then, _now()))
 
     def _over(self, job: Job, outcome: Outcome) -> None:
+        view = self.view
         if outcome.revealed is not None:
             from widgets.reveal import Reveal
 
@@ -258,9 +277,9 @@ class Console(TerminalApp[int]):
             self.push_screen(Reveal(outcome.revealed, facts=[*facts, ("outcome", outcome.summary)]))
             if not outcome.ending.good:
                 self.tell(outcome)
-        elif job.action.danger > Danger.READ or not outcome.ending.good:
+        elif not outcome.ending.good or (job.action.danger > Danger.READ and not (view and view.shows(job))):
             self.tell(outcome)
-        if (view := self.view) is not None:
+        if view is not None:
             view.job_ended(job)
             view.refresh_facts()
 
@@ -339,7 +358,7 @@ class Console(TerminalApp[int]):
         elif armed:
             self.bridge.disarm()
         else:
-            self.run_worker(self._arm(), group="arm", exclusive=True)
+            begin(self, self._arm, "arm", "arm")
         if (view := self.view) is not None:
             view.refresh_facts()
 
@@ -353,11 +372,11 @@ class Console(TerminalApp[int]):
             self.bridge.arm()
 
     def action_tenant(self) -> None:
-        self.run_worker(self._choose_tenant(), group="tenant", exclusive=True)
+        begin(self, self._choose_tenant, "tenant", "tenant")
 
     async def _choose_tenant(self) -> None:
         from screens.forms import FormWindow, names
-        from widgets.fields import FieldKind, FieldSpec
+        from widgets.field_specs import FieldKind, FieldSpec
 
         view = self.view
         if view is None or not self.bridge.ready:
@@ -371,7 +390,7 @@ class Console(TerminalApp[int]):
             view.reload()
 
     def action_command(self) -> None:
-        self.run_worker(self._command(), group="command", exclusive=True)
+        begin(self, self._command, "command", "command")
 
     async def _command(self) -> None:
         from screens.commanding import CommandWindow
@@ -385,7 +404,7 @@ class Console(TerminalApp[int]):
         if any(view.name == line for view in VIEWS):
             self.open_view(line)
         else:
-            from console.cli import read_command
+            from console.actions.commands import read_command
 
             try:
                 action, values = read_command(line)
@@ -395,8 +414,14 @@ class Console(TerminalApp[int]):
             self.act(action.id, values, lambda job: self._show_result(action, job))
         self._history.append(line)
 
+    def action_leave_view(self) -> None:
+        if self.current_mode == self.DEFAULT_MODE:
+            self.action_leave()
+        else:
+            self.open_view(self.DEFAULT_MODE)
+
     def action_leave(self) -> None:
-        self.run_worker(self._leave(), group="leave", exclusive=True)
+        begin(self, self._leave, "leave", "leave")
 
     async def _leave(self) -> None:
         running = self.bridge.running
@@ -407,6 +432,10 @@ class Console(TerminalApp[int]):
             if not await self.push_screen_wait(Confirm("Leave while something runs?", facts=facts, danger=True)):
                 return
         self.exit(0)
+
+
+def _now() -> str:
+    return f"{datetime.now().astimezone():%H:%M:%S}"
 
 
 def main(open_profile: Callable[[], Profile], *, terminal: Terminal) -> int:

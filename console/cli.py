@@ -11,26 +11,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import shlex
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
-from console.actions import REGISTRY, Action
-from console.actions.registry import Kind, Parameter
+from console.actions import Action
+from console.actions.commands import add_actions
 from console.guard import Danger
-from console.outcome import Ending, Item, ModeldeckError, Outcome, Refusal
+from console.outcome import Ending, Item, ModeldeckError, Outcome
 from console.terminal.text import is_terminal, narrate, safe, say, speak_any_encoding
-
-_EPILOG = "Exit codes: 0 done or unchanged, 1 failed and undone, 2 refused, 3 pending, 4 partial, 5 interrupted."
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     speak_any_encoding()
+    if not arguments and is_terminal(sys.stdin) and is_terminal(sys.stdout) and is_terminal(sys.stderr):
+        arguments = ["console"]
     try:
         code = root().main(list(arguments), prog_name="modeldeck", standalone_mode=False)
     except click.exceptions.Abort:
@@ -66,16 +64,7 @@ def root() -> click.Group:
             ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version(__version__)
         )
     )
-    for action in REGISTRY:
-        *groups, name = action.words
-        parent = top
-        for word in groups:
-            existing = parent.commands.get(word)
-            if not isinstance(existing, click.Group):
-                existing = click.Group(word, help=f"{word.capitalize()}.")
-                parent.add_command(existing)
-            parent = existing
-        parent.add_command(_command(name, action))
+    add_actions(top, _perform)
     for command in (*COMMANDS, completion):
         top.add_command(command)
     return top
@@ -100,89 +89,6 @@ def _show_version(version: str) -> Callable[[click.Context, click.Parameter, boo
             context.exit()
 
     return show
-
-
-class ActionCommand(click.Command):
-    """A command that performs an action of the registry."""
-
-    def __init__(self, name: str, action: Action, **options: Any) -> None:
-        super().__init__(name, **options)
-        self.action = action
-
-
-def read_command(line: str) -> tuple[Action, dict[str, Any]]:
-    """The action and the values of a command line without ``modeldeck``; nothing is done.
-
-    Raises:
-        Refusal: it names no action, or its options are wrong; the sentence is click's.
-    """
-    try:
-        words = shlex.split(line)
-    except ValueError as problem:
-        raise Refusal(f"{line[:60]!r} cannot be split into words: {problem}", code="BAD_COMMAND") from None
-    command: click.Command = root()
-    context: click.Context | None = None
-    try:
-        while isinstance(command, click.Group):
-            context = click.Context(command, parent=context, info_name=command.name)
-            if not words:
-                raise Refusal(f"which? {', '.join(sorted(command.commands))}", code="BAD_COMMAND")
-            _, found, words = command.resolve_command(context, words)
-            assert found is not None
-            command = found
-        if not isinstance(command, ActionCommand):
-            raise Refusal(f"{command.name} is a command for the shell, not for here", code="BAD_COMMAND")
-        given = command.make_context(command.name, words, parent=context).params
-    except click.exceptions.Exit:
-        raise Refusal(f"there is no help here: modeldeck {line} in a shell", code="BAD_COMMAND") from None
-    except click.ClickException as problem:
-        raise Refusal(problem.format_message(), code="BAD_COMMAND") from None
-    known = {parameter.name for parameter in command.action.parameters}
-    return command.action, {name: value for name, value in given.items() if name in known and value not in (None, ())}
-
-
-def _command(name: str, action: Action) -> click.Command:
-    parameters: list[click.Parameter] = [_click_parameter(parameter) for parameter in action.parameters]
-    parameters += [
-        click.Option(["--profile"], help="the profile to work with", metavar="NAME"),
-        click.Option(["--config"], help="the configuration file", type=click.Path(path_type=Path), metavar="FILE"),
-        click.Option(["as_json", "--json"], is_flag=True, help="machine-readable output"),
-    ]
-    if action.danger is Danger.DESTRUCTIVE:
-        parameters.append(click.Option(["--yes"], is_flag=True, help="do not ask"))
-        parameters.append(
-            click.Option(["--confirm"], help="the target's name, which a protected profile asks for", metavar="NAME")
-        )
-
-    def callback(**given: Any) -> int:
-        return _perform(action, given)
-
-    text = f"{action.title}." + (f"\n\n{action.details}" if action.details else "")
-    return ActionCommand(name, action, params=parameters, callback=callback, help=text, epilog=_EPILOG)
-
-
-def _click_parameter(parameter: Parameter) -> click.Parameter:
-    # Values are checked in one place for all faces (console/actions/parameters.py), so click only splits them.
-    if parameter.positional:
-        return click.Argument(
-            [parameter.name],
-            required=parameter.required,
-            nargs=-1 if parameter.many else 1,
-            metavar=parameter.name.upper(),
-        )
-    option = f"--{parameter.name.replace('_', '-')}"
-    if parameter.kind is Kind.FLAG:
-        return click.Option([parameter.name, option], is_flag=True, help=parameter.help)
-    shown = f"{parameter.help} (default {parameter.default})" if parameter.default is not None else parameter.help
-    kind: click.ParamType[str] = click.Choice(parameter.choices) if parameter.choices else click.STRING
-    return click.Option(
-        [parameter.name, option],
-        multiple=parameter.many,
-        required=parameter.required,
-        help=shown,
-        type=kind,
-        metavar=None if parameter.choices else parameter.kind.value.upper(),
-    )
 
 
 def _perform(action: Action, given: dict[str, Any]) -> int:

@@ -115,6 +115,19 @@ class ProviderLink(_Section):
     credential: SecretReference | None = None
 
 
+class SyncRules(_Section):
+    """How the catalog is kept true.
+
+    history_days    how long a change of a model is remembered, and a decided held change
+    runs_days       how long runs, their rejected records and webhooks are; the last of each provider always is
+    webhook_secret  what webhooks are signed with; by default ``MODEL_WEBHOOK_SECRET``, and without one there are none
+    """
+
+    history_days: int = Field(default=365, ge=1, le=36_500)
+    runs_days: int = Field(default=90, ge=1, le=36_500)
+    webhook_secret: SecretReference | None = None
+
+
 class Profile(_Section):
     """One gateway with everything that belongs to it.
 
@@ -132,6 +145,7 @@ class Profile(_Section):
     gateway: GatewayLink = GatewayLink()
     access: AccessRules = AccessRules()
     providers: dict[str, ProviderLink] = {}
+    sync: SyncRules = SyncRules()
     stack: Path | None = None
 
     @property
@@ -261,6 +275,7 @@ def _keys_at(path: tuple[Any, ...]) -> list[str]:
         "gateway": GatewayLink,
         "access": AccessRules,
         "providers": ProviderLink,
+        "sync": SyncRules,
     }
     section = names.get(str(path[2])) if len(path) > 2 else None
     return list(section.model_fields) if section else []

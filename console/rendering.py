@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from console.actions.registry import Action
+from console.catalog.types import Document
 from console.operations.types import Progress, StepState
 from console.publishing.types import Effect, Plan
 from console.terminal.text import safe, table
@@ -55,6 +56,8 @@ def data_text(action: Action, data: Any) -> str:
         return ""
     if isinstance(data, Plan):
         return plan_text(data)
+    if isinstance(data, Document):
+        return "\n".join(safe(line) for line in data.text.split("\n"))
     # A page, or a report with parts, carries its lines as "rows".
     rows = data.get("rows") if isinstance(data, Mapping) else data
     if action.columns and isinstance(rows, Sequence) and not isinstance(rows, str):

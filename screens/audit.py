@@ -74,11 +74,11 @@ class AuditScreen(DeckScreen):
     def _show(self) -> None:
         found = [row for row in self._rows if all(word in _text(row) for word in self._wanted_words)]
         self.query_one(FilterBar).show_count(len(found), len(self._rows))
-        self.table.show(ListRows((row["id"], _cells(row)) for row in found))
+        self.table.show(ListRows((row["seq"], _cells(row)) for row in found))
         self._show_details()
 
     def _show_details(self) -> None:
-        row = next((row for row in self._rows if row["id"] == self.table.cursor_key), None)
+        row = next((row for row in self._rows if row["seq"] == self.table.cursor_key), None)
         self.query_one("#details", Details).show(_facts(row) if row else ())
 
     def on_virtual_table_moved(self) -> None:

@@ -294,7 +294,8 @@ def _facts(model: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> Itera
     for kind, known in model["prices"].items():
         if kind not in ("input", "output"):
             continue
-        yield Fact(kind, f"{_spelled(known)}   sent: {known['raw'] or 'nothing'} ({known['raw_unit']})", "")
+        sent = f"sent as {known['raw']} {known['raw_unit']}" if known["raw"] else "nothing sent"
+        yield Fact(kind, f"{_spelled(model[kind], known)}   {sent}")
     first = datetime.fromisoformat(model["first_seen_at"]).astimezone()
     changed = datetime.fromisoformat(model["changed_at"]).astimezone()
     yield Fact("seen", f"since {first:%Y-%m-%d}, changed {changed:%Y-%m-%d %H:%M}")
@@ -317,10 +318,10 @@ def _output(model: Mapping[str, Any]) -> str:
     return f", at most {compact(model['max_output'])} out" if model["max_output"] else ""
 
 
-def _spelled(known: Mapping[str, Any]) -> str:
+def _spelled(million: str | None, known: Mapping[str, Any]) -> str:
     if known["state"] != "known":
         return str(known["state"])
-    return f"{known['usd']} $ per {known['per']}"
+    return f"{million} $/M" if million is not None else f"{known['usd']} $ per {known['per']}"
 
 
 def _cheaper(offer: Mapping[str, Any], model: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 
 from screens.details import Details, Line, Title
 from screens.frame import Deck
+from widgets.fit import wrapped
 from widgets.key_footer import KeyFooter
 
 
@@ -28,9 +29,14 @@ def examples(row: Mapping[str, Any]) -> dict[str, str]:
         "import os\n"
         "from openai import OpenAI\n"
         "\n"
-        f"client = OpenAI(base_url={base!r}, api_key=os.environ['API_KEY'])\n"
-        f"answer = client.chat.completions.create(model={row['name']!r}, messages=[{{'role': 'user', "
-        "'content': 'Say hello.'}])\n"
+        "client = OpenAI(\n"
+        f"    base_url={base!r},\n"
+        "    api_key=os.environ['API_KEY'],\n"
+        ")\n"
+        "answer = client.chat.completions.create(\n"
+        f"    model={row['name']!r},\n"
+        "    messages=[{'role': 'user', 'content': 'Say hello.'}],\n"
+        ")\n"
         "print(answer.choices[0].message.content)\n"
     )
     return {"curl": _curl(url, body), "python": python}
@@ -38,8 +44,13 @@ def examples(row: Mapping[str, Any]) -> dict[str, str]:
 
 def _curl(url: str, body: str) -> str:
     quoted = body.replace("'", "'\\''")
-    headers = "-H \"Authorization: Bearer $API_KEY\" -H 'Content-Type: application/json'"
-    return f"curl {url} \\\n  {headers} \\\n  -d '{quoted}'"
+    lines = (
+        f"curl {url}",
+        '-H "Authorization: Bearer $API_KEY"',
+        "-H 'Content-Type: application/json'",
+        f"-d '{quoted}'",
+    )
+    return " \\\n  ".join(lines)
 
 
 class ExamplesWindow(ModalScreen[None]):
@@ -77,7 +88,8 @@ class ExamplesWindow(ModalScreen[None]):
         ]
         for name, text in self._examples.items():
             lines.append(Title(name))
-            lines += [Line(("  " + line, "accent")) for line in text.splitlines()]
+            for line in text.splitlines():
+                lines += [Line(("  " + piece, "accent")) for piece in wrapped(line, self.app.size.width - 12) or [""]]
             lines.append(Line(""))
         self.query_one("#text", Details).show(lines)
 

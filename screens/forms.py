@@ -11,9 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
 from console.actions import REGISTRY, Action
-from screens.frame import DeckScreen
-from widgets.dialog import Dialog
-from widgets.fields import FieldKind, FieldSpec, specs_of
+from screens.frame import DeckScreen, begin
+from widgets.dialog import Dialog, box_width
+from widgets.field_specs import FieldKind, FieldSpec, specs_of
+from widgets.fit import wrapped
 from widgets.form import Form
 from widgets.key_footer import KeyFooter
 from widgets.note import Note
@@ -41,7 +42,8 @@ class FormWindow(Dialog[Values | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog--box"):
-            yield Note([(self._title, "strong")], [(self._note, "muted")])
+            note = wrapped(self._note, box_width(self.app.size.width)) if self._note else []
+            yield Note([(self._title, "strong")], *[[(line, "muted")] for line in note])
             yield self._form
             yield KeyFooter()
 
@@ -85,7 +87,7 @@ def ask_values(
         title = f"{action.title}: {shown}" if shown else action.title
         screen.app.push_screen(FormWindow(title, specs, action.details), answered)
 
-    screen.run_worker(ask(), exclusive=True, group="form")
+    begin(screen, ask, "form", "form")
 
 
 async def specs_for(
@@ -101,6 +103,8 @@ async def specs_for(
         found = spec
         if defaults.get(spec.name) is not None:
             found = replace(found, default=str(defaults[spec.name]))
+        if spec.kind is FieldKind.DURATION and found.default.isdecimal():
+            found = replace(found, default=spelled_duration(int(found.default)))
         if spec.name == "tenant" and (tenants := await names(screen, "tenants")):
             default = found.default or (tenants[0] if len(tenants) == 1 else "")
             found = replace(found, kind=FieldKind.SELECT, choices=tenants, default=default)
@@ -108,6 +112,14 @@ async def specs_for(
             found = replace(found, kind=FieldKind.SEVERAL, choices=models)
         specs.append(found)
     return specs
+
+
+def spelled_duration(seconds: int) -> str:
+    """``15m`` for 900: the largest unit that divides it."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 async def names(screen: DeckScreen, listing: str) -> tuple[str, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.worker import Worker, WorkerState
 
 from console.outcome import Outcome
 from widgets.books import FaultBook, JobBook
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
 
 _SETTLE_SECONDS = 0.25
 """A burst of changes reads a list again once, not for each of them."""
+
+
+def begin(node: DOMNode, work: Callable[[], Awaitable[None]], name: str, group: str) -> None:
+    """Begin something on the UI's loop, in place of what runs in its group. Where it fails, its owner is told."""
+    node.run_worker(cast("Any", work), name=name, group=group, exclusive=True, exit_on_error=False)
 
 
 class Deck(Protocol):
@@ -54,6 +62,7 @@ class Deck(Protocol):
         ...
 
     def status_facts(self, line: StatusLine) -> None: ...
+    def worker_failed(self, worker: Worker[Any]) -> None: ...
 
 
 class DeckScreen(Screen[None]):
@@ -71,8 +80,12 @@ class DeckScreen(Screen[None]):
     DEFAULT_CSS = """
     DeckScreen { layout: vertical; overflow-x: hidden; overflow-y: hidden; }
     """
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - as Textual declares it
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - as Textual declares it
     AUTO_FOCUS: ClassVar[str | None] = "#main"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("full_stop", "details(1)", "details down", show=False, id="details.down", key_display="."),
+        Binding("comma", "details(-1)", "details up", show=False, id="details.up", key_display=","),
+    ]
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,11 +104,10 @@ class DeckScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield StatusLine()
         yield from self.body()
-        # Docked from the bottom up, in this order.
         book = self.deck.job_book
-        yield KeyFooter(always=("app.help",), jobs=lambda: book.running)
-        yield ErrorBar(self.deck.faults)
         yield JobsDrawer(book)
+        yield ErrorBar(self.deck.faults)
+        yield KeyFooter(always=("app.help",), jobs=lambda: book.running)
 
     def body(self) -> Iterable[Widget]:
         """What is between the two rows; the widget that has the focus first is called ``main``."""
@@ -122,7 +134,7 @@ class DeckScreen(Screen[None]):
 
     def reload(self) -> None:
         if self.bridge.ready:
-            self.run_worker(self.load(), exclusive=True, group="load", exit_on_error=True)
+            begin(self, self.load, f"reading {self.VIEW}", "load")
 
     def stale(self) -> None:
         """Read again soon."""
@@ -142,10 +154,24 @@ class DeckScreen(Screen[None]):
             self.stale()
         self._seen = events.end
 
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR:
+            self.deck.worker_failed(event.worker)
+
+    def shows(self, job: Job) -> bool:
+        """Whether this screen says itself how a job ended, so that no toast has to."""
+        return False
+
     def job_ended(self, job: Job) -> None:
         """An action of this session has come to its end."""
         if job.action.id.startswith(self.ACTIONS) and self.ACTIONS:
             self.stale()
+
+    def action_details(self, direction: int) -> None:
+        """Scroll what stands beside the list."""
+        for details in self.query("#details").results():
+            page = max(1, details.size.height - 1)
+            details.scroll_relative(y=direction * page, animate=False, force=True, immediate=True)
 
     def jobs_changed(self) -> None:
         for footer in self.query(KeyFooter):

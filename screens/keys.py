@@ -12,7 +12,7 @@ from textual.widget import Widget
 from console.bridge import Job
 from screens.details import Details, Fact, Line, Title
 from screens.forms import ask_values
-from screens.frame import DeckScreen
+from screens.frame import DeckScreen, begin
 from screens.split import Split
 from widgets.meter_text import age, clock
 from widgets.table_rows import Column, ListRows
@@ -130,7 +130,7 @@ class KeysScreen(DeckScreen):
         details.show(_facts(outcome.data))
 
     def on_virtual_table_moved(self) -> None:
-        self.run_worker(self._load_details(), exclusive=True, group="details")
+        begin(self, self._load_details, "details", "details")
 
     def on_virtual_table_sort_asked(self, event: VirtualTable.SortAsked) -> None:
         self._sort = (event.column, event.descending)

@@ -16,7 +16,7 @@ from console.outcome import Ending, Outcome, Refusal
 from console.publishing.types import Plan
 from screens.details import Details, Fact, Line, Title
 from screens.forms import specs_for
-from screens.frame import DeckScreen
+from screens.frame import DeckScreen, begin
 from screens.plans import changes_of, steps_of, summary_of, warnings_of
 from screens.split import Split
 from widgets.checklist import Checklist
@@ -48,6 +48,7 @@ class PublishScreen(DeckScreen):
     PublishScreen .split--details { width: 1fr; }
     PublishScreen.-narrow .split--list { height: 1fr; }
     PublishScreen.-narrow .split--details { height: 1fr; }
+    PublishScreen.-narrow.-applying .split--list { height: 4; }
     PublishScreen #head { height: auto; max-height: 6; }
     PublishScreen Checklist { display: none; }
     PublishScreen.-applying Checklist { display: block; height: 1fr; }
@@ -164,6 +165,11 @@ class PublishScreen(DeckScreen):
 
     def on_form_submitted(self, event: Form.Submitted) -> None:
         event.stop()
+        if self._plan is None:
+            self.app.bell()
+
+    def shows(self, job: Job) -> bool:
+        return job is self._job
 
     def _heard(self, job: Job) -> None:
         self._job = job
@@ -191,7 +197,7 @@ class PublishScreen(DeckScreen):
 
     def action_clear(self) -> None:
         self._given = {}
-        self.run_worker(self._new_form(), exclusive=True, group="load")
+        begin(self, self._new_form, "load", "load")
 
     def action_to_plan(self) -> None:
         plan = self.query_one(DiffView)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -11,7 +12,7 @@ from textual.widget import Widget
 from console.publishing.types import Plan
 from screens.details import Details, Fact, Line, Title
 from screens.forms import ask_values
-from screens.frame import DeckScreen
+from screens.frame import DeckScreen, begin
 from screens.plans import PlanWindow
 from screens.split import Split
 from widgets.table_rows import Column, ListRows
@@ -119,11 +120,15 @@ class PublishedScreen(DeckScreen):
         """What is otherwise than it should be, and a way to repair it."""
         if row := self.row:
             values = {"name": row["name"], "timeout": row["limits"]["timeout_seconds"]}
-            self.run_worker(self._plan("update", values, row), exclusive=True, group="plan")
+            self._show_plan("update", values, row)
 
     def action_unpublish(self) -> None:
         if row := self.row:
-            self.run_worker(self._plan("unpublish", {"name": row["name"]}, row), exclusive=True, group="plan")
+            self._show_plan("unpublish", {"name": row["name"]}, row)
+
+    def _show_plan(self, identifier: str, values: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+        work = partial(self._plan, identifier, values, row)
+        begin(self, work, f"planning {identifier}", "plan")
 
     async def _plan(self, identifier: str, values: Mapping[str, Any], row: Mapping[str, Any]) -> None:
         outcome = await self.bridge.ask(identifier, {**values, "plan": True})

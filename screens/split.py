@@ -9,6 +9,7 @@ from textual.widget import Widget
 class Split(Container):
     """Two widgets. The border is what tells them apart on a narrow screen."""
 
+    SCOPED_CSS = False
     DEFAULT_CSS = """
     Split { layout: horizontal; height: 1fr; }
     Split > .split--list { width: 3fr; height: 1fr; }

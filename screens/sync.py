@@ -133,6 +133,9 @@ class SyncScreen(DeckScreen):
             values["dry_run"] = True
         self.deck.act("sync.run", values, self._heard)
 
+    def shows(self, job: Job) -> bool:
+        return job is self._job
+
     def _heard(self, job: Job) -> None:
         self._job = job
         if self.is_attached:

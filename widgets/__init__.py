@@ -15,10 +15,11 @@ virtual_table  `VirtualTable(columns, empty=, can_mark=)`: ``show(rows)``, ``ref
                ``move_to``, ``set_marks``, ``set_columns``, ``set_empty``, ``sorted_by(column, descending)``;
                ``rows columns shown_columns cursor_key cursor_position marks targets``;
                `Opened(key)`, `Moved(key)`, `MarksChanged(marks)`, `SortAsked(column, descending)`
-feed           `FeedView(ring, empty=)`, `Ring` (Protocol: ``first last dropped line(seq)``): ``advance()``, ``set_ring``,
-               ``set_filter(seq -> bool)``, ``set_summary(cell)``; ``following unread cursor_seq shown``;
+feed           `FeedView(ring, empty=)`, `Ring` (Protocol: ``first last dropped line(seq)``): ``advance()``,
+               ``set_ring``, ``set_filter(seq -> bool)``, ``set_summary(cell)``; ``following unread cursor_seq shown``;
                `Opened(seq)`, `Moved(seq)`, `FollowChanged(following)`
-diff_view      `DiffView(changes)`, `Change(title, effect, fields, note)`, `FieldDiff(path, before, after)`: ``show(changes)``
+diff_view      `DiffView(changes)`, `Change(title, effect, fields, note)`, `FieldDiff(path, before, after)`:
+               ``show(changes)``, ``change``, ``changes``
 checklist      `Checklist(steps)`, `Step(name, state, seconds, detail)`: ``show(steps)``, ``put(position, step)``,
                ``detail(position, text)``
 prompt         `Prompt(lead=, value=, placeholder=, suggest=)`, `Suggestion` (Protocol), `Suggested`: ``text``,
@@ -27,8 +28,8 @@ prompt         `Prompt(lead=, value=, placeholder=, suggest=)`, `Suggestion` (Pr
 filter_bar     `FilterBar(Prompt)`: ``show_count(found, total)``, ``show_error(sentence, start, end)``, ``clear_error``
 command_line   `CommandLine(Prompt)`: ``open(text)``, ``remember(command)``, ``show_error``, ``history``
 latest         `Latest(run)`: ``wish(value)``, ``busy``, ``await settled()``: one run at a time, the newest wish wins
-fields, form   `FieldSpec`, `FieldKind`, ``specs_of(parameters)``; `Form(specs)`, ``form_from(parameters)``: ``values``,
-               ``given``, ``errors``, ``set_value``, ``show_errors``, ``submit()``; `Changed(name, values)`,
+field_specs    `FieldSpec`, `FieldKind`, ``specs_of(parameters)``;  form  `Form(specs)`, ``form_from(parameters)``:
+               ``values``, ``given``, ``errors``, ``set_value``, ``show_errors``, ``submit()``; `Changed(name, values)`,
                `Submitted(values)`
 confirm        `Confirm(question, facts=, yes=, no=, danger=)`, `TypedConfirm(question, name, facts=)`: True or False
 reveal         `Reveal(revealed, title=, facts=)`: `CopyAsked(reveal)` → ``reveal.hand_to(copy)``, ``reveal.say``
@@ -37,7 +38,8 @@ books          `FaultBook` (``add(Fault(what, state, then, at))``, ``unread``, `
 error_bar      `ErrorBar(book)`; `ErrorList(book)`: a dialog;  jobs  `JobsDrawer(book)`: ``toggle()``;
                `CancelAsked(job)`, `Opened(job)`, `Closed`
 status_line    `StatusLine(tabs, active, status)`, `Tab(key, title)`, `Link(name, state, word)`, `Status(program,
-               profile, protected, read_only, armed_seconds, tenant, links)`: ``show(status)``, ``show_tabs``; `TabAsked(key)`
+               profile, protected, read_only, armed_seconds, tenant, links)`: ``show(status)``, ``show_tabs``;
+               `TabAsked(key)`
 key_footer     `KeyFooter(always=ids, jobs=callable)`: ``update()``; ``live_keys(screen)``
 help_overlay   `HelpOverlay(screen)`; a class says ``HELP_TITLE`` to name its group
 

@@ -1,4 +1,4 @@
-"""The frame of what is asked in between: a box in the middle, calm behind it."""
+"""The frame of what is asked in between: a box. What lies behind is not dimmed, for all of it would be sent anew."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Dialog(ModalScreen[Result]):
     DEFAULT_CSS = """
     Dialog {
         align: center middle;
-        background: $background 70%;
+        background: transparent;
         & > .dialog--box {
             width: 72;
             max-width: 100%;
@@ -24,7 +24,7 @@ class Dialog(ModalScreen[Result]):
             max-height: 100%;
             padding: 1 2;
             background: $background;
-            border: solid $foreground 40%;
+            border: solid $accent;
         }
         & > .dialog--box.-danger { border: solid $error; }
         & > .dialog--box.-wide { width: 96; }

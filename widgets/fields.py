@@ -2,152 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
+from widgets.field_specs import FieldKind, FieldSpec, problem_with
 from widgets.fit import shown
 from widgets.listing import Listing
 from widgets.note import Note
 from widgets.paint import Part
 from widgets.prompt import Prompt, Suggested
 from widgets.theme import sign
-
-Check = Callable[[str], str | None]
-"""From what was typed to a sentence that says what is wrong; None where nothing is."""
-
-
-class FieldKind(StrEnum):
-    """What a field holds, and so how it is filled in. The words are those of console/actions (Kind), and two more."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    DURATION = "duration"
-    FLAG = "flag"
-    CHOICE = "choice"
-    FILE = "file"
-    SELECT = "select"
-    """One of many, found by typing."""
-    SEVERAL = "several"
-    """Some of a few."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldSpec:
-    """A field to be made.
-
-    default   as text; for ``several`` words with commas between, for ``flag`` yes or no
-    check     beyond what the kind asks for
-    unit      stands behind the control: ``rpm``, ``tok/h``
-    """
-
-    name: str
-    label: str
-    kind: FieldKind = FieldKind.TEXT
-    help: str = ""
-    required: bool = False
-    default: str = ""
-    choices: tuple[str, ...] = ()
-    minimum: int | None = None
-    maximum: int | None = None
-    check: Check | None = None
-    placeholder: str = ""
-    unit: str = ""
-
-
-class ParameterLike(Protocol):
-    """What is needed of a parameter of console/actions/registry.py."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def help(self) -> str: ...
-    @property
-    def kind(self) -> Any: ...
-    @property
-    def required(self) -> bool: ...
-    @property
-    def many(self) -> bool: ...
-    @property
-    def default(self) -> Any: ...
-    @property
-    def choices(self) -> tuple[str, ...]: ...
-    @property
-    def minimum(self) -> int | None: ...
-
-
-_FEW = 5  # choices that are shown at once; more are found by typing
-
-
-def specs_of(parameters: Iterable[ParameterLike]) -> tuple[FieldSpec, ...]:
-    """Fields for the parameters of an action, in their order."""
-    specs = []
-    for parameter in parameters:
-        kind = FieldKind(str(parameter.kind))
-        if kind is FieldKind.CHOICE and parameter.many:
-            kind = FieldKind.SEVERAL
-        elif kind is FieldKind.CHOICE and len(parameter.choices) > _FEW:
-            kind = FieldKind.SELECT
-        specs.append(
-            FieldSpec(
-                name=parameter.name,
-                label=parameter.name.replace("_", " "),
-                kind=kind,
-                help=parameter.help,
-                required=parameter.required,
-                default=_as_text(parameter.default),
-                choices=tuple(parameter.choices),
-                minimum=parameter.minimum,
-            )
-        )
-    return tuple(specs)
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple | list | frozenset | set):
-        return ",".join(str(item) for item in value)
-    return str(value)
-
-
-_DURATION = re.compile(r"(\d{1,9}[smhd])+|\d{1,9}", re.IGNORECASE)
-
-
-def problem_with(spec: FieldSpec, text: str) -> str | None:
-    """What is wrong with this text in this field; None where it will do."""
-    text = text.strip()
-    if not text:
-        return f"{spec.label} is needed" if spec.required else None
-    if spec.kind is FieldKind.INTEGER:
-        if problem := _number_problem(spec, text):
-            return problem
-    elif spec.kind is FieldKind.DURATION and not _DURATION.fullmatch(text):
-        return "a duration such as 90s, 15m or 7d"
-    elif spec.kind in (FieldKind.CHOICE, FieldKind.SELECT) and text not in spec.choices:
-        return "not one of those to choose from"
-    return spec.check(text) if spec.check else None
-
-
-def _number_problem(spec: FieldSpec, text: str) -> str | None:
-    try:
-        number = int(text)
-    except ValueError:
-        return "a whole number"
-    if spec.minimum is not None and number < spec.minimum:
-        return f"at least {spec.minimum:,}"
-    if spec.maximum is not None and number > spec.maximum:
-        return f"at most {spec.maximum:,}"
-    return None
 
 
 class Field(Widget):
@@ -190,7 +60,7 @@ class Field(Widget):
         self._below = Note(classes="field--below")
         self._touched = False
         self._error: str | None = None
-        self._from_outside: str | None = None
+        self._from_outside: tuple[str, str] | None = None  # a sentence, and the value that it is about
 
     def _label_parts(self) -> list[Part]:
         return [(shown(self.spec.label), ""), (" *" if self.spec.required else "", "muted")]
@@ -222,16 +92,19 @@ class Field(Widget):
     @property
     def error(self) -> str | None:
         """What is wrong with it, whether it is said yet or not."""
-        return self._from_outside or problem_with(self.spec, self.value)
+        if self._from_outside and self._from_outside[1] == self.value:
+            return self._from_outside[0]
+        return problem_with(self.spec, self.value)
 
     def show_error(self, sentence: str | None = None) -> None:
         """Say what is wrong: what the field itself finds, or this sentence, until something else stands in it."""
-        self._touched, self._from_outside = True, sentence
+        self._touched = True
+        self._from_outside = (sentence, self.value) if sentence else None
         self._say()
 
     def edited(self) -> None:
         """For subclasses: something else stands in it."""
-        self._touched, self._from_outside = True, None
+        self._touched = True
         self._say()
         self.post_message(self.Edited(self, self.value))
 

@@ -11,7 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.message import Message
 
-from widgets.fields import Field, FieldKind, FieldSpec, ParameterLike, make_field, specs_of
+from widgets.field_specs import FieldKind, FieldSpec, ParameterLike, specs_of
+from widgets.fields import Field, make_field
 
 
 class Form(VerticalScroll, can_focus=False):
@@ -23,7 +24,7 @@ class Form(VerticalScroll, can_focus=False):
         Binding("ctrl+b", "step(-1)", "former field", show=False, id="form.former"),
     ]
     HELP_TITLE = "Form"
-    DEFAULT_CSS = "Form { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }"
+    DEFAULT_CSS = "Form { height: 1fr; padding: 0 1; overflow-x: hidden; scrollbar-size-vertical: 1; }"
 
     @dataclass
     class Changed(Message):
@@ -102,8 +103,8 @@ class Form(VerticalScroll, can_focus=False):
         if not wrong:
             self.post_message(self.Submitted(self, self.values))
             return True
-        for name in wrong:
-            self._fields[name].show_error(wrong[name] if self._fields[name].error == wrong[name] else None)
+        for name, sentence in wrong.items():
+            self._fields[name].show_error(sentence)
         self._to_first(wrong)
         return False
 

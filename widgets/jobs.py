@@ -67,6 +67,7 @@ class JobsDrawer(Listing):
         opened = self.has_class("-open")
         if opened:
             self.focus()
+            self.go(min(1, len(self._jobs)))
         return opened
 
     def _changed(self) -> None:

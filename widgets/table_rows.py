@@ -34,7 +34,10 @@ class Column:
 
 
 class Rows(Protocol):
-    """What a table asks for: only the rows that are on the screen are ever asked for their cells."""
+    """What a table asks for: only the rows that are on the screen are ever asked for their cells.
+
+    An object of rows keeps its length and its order; other rows are another object, handed to `show`.
+    """
 
     def __len__(self) -> int: ...
     def key(self, position: int) -> Hashable:

@@ -137,7 +137,7 @@ class VirtualTable(TableBody):
         self._rows, length = rows, len(rows)
         anchored = 0
         if self._moved_by_hand and length:
-            self._cursor = self._position_in(rows, before, cursor, self._cursor_key or self._lost)
+            self._cursor = self._position_in(rows, before, cursor, self._wanted_key)
             anchored = self._cursor if anchor == cursor else self._position_in(rows, before, anchor, None)
         else:
             self._cursor = 0
@@ -187,12 +187,17 @@ class VirtualTable(TableBody):
                     return found
         return min(position, len(rows) - 1)
 
+    @property
+    def _wanted_key(self) -> Hashable | None:
+        """The row that the cursor is to stay with; of an empty table the one that it was at before."""
+        return self._lost if self._cursor_key is None else self._cursor_key
+
     def _take_key(self) -> None:
         """Take note of the row that is under the cursor now, and say so where it is another."""
         key = self._rows.key(self._cursor) if self._length else None
         if key == self._cursor_key:
             return
-        self._lost = self._cursor_key if key is None else None
+        self._lost = self._wanted_key if key is None else None
         self._cursor_key = key
         self.post_message(self.Moved(self, key))
 
@@ -281,6 +286,8 @@ class VirtualTable(TableBody):
             self._go(self._cursor + 1)
 
     def action_mark_range(self) -> None:
+        if not self._length:
+            return
         start = None if self._last_mark is None else self._rows.position(self._last_mark)
         low, high = sorted((self._cursor if start is None else start, self._cursor))
         self.set_marks(self._marks | {self._rows.key(position) for position in range(low, high + 1)})

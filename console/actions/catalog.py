@@ -1,10 +1,11 @@
-"""Actions on the catalog, and on the syncs that keep it true."""
+"""Actions on the catalog."""
 
 from console.actions.registry import Action, Column, Kind, Parameter
+from console.catalog.types import PriceKind
 from console.guard import Danger, Role
 
-_SYNC = "console.sync.handlers"
 _MODELS = "console.catalog.handlers"
+_DECISIONS = "console.catalog.decisions"
 _MODEL = Parameter(
     "model", "provider/model-id, or a model id that only one provider has", positional=True, required=True
 )
@@ -54,51 +55,63 @@ ACTIONS = (
         ),
     ),
     Action(
-        "sync.run",
-        "Sync the catalog with its providers",
-        f"{_SYNC}:run",
+        "models.export",
+        "Export the catalog",
+        "console.catalog.export:export",
         (
-            Parameter("provider", "only these; all by default", positional=True, many=True),
-            Parameter("dry_run", "fetch and compare, write nothing at all", Kind.FLAG, default=False),
-            Parameter("verbose", "say what changed and what was left out, and why", Kind.FLAG, default=False),
+            Parameter("query", "only what this finds: provider:groq vision", positional=True),
+            Parameter("format", "of the document", Kind.CHOICE, default="csv", choices=("csv", "json", "jsonl")),
+        ),
+        details="The document goes to standard output. Prices in CSV are USD per million tokens.",
+    ),
+    Action(
+        "models.hide",
+        "Hide a model",
+        f"{_DECISIONS}:hide",
+        (_MODEL, Parameter("undo", "show it again", Kind.FLAG, default=False)),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        target="model",
+        details="It is left out of every list that does not ask for hidden ones. No sync undoes it.",
+    ),
+    Action(
+        "models.pin",
+        "Keep a model that its provider no longer lists",
+        f"{_DECISIONS}:pin",
+        (_MODEL, Parameter("undo", "no longer keep it", Kind.FLAG, default=False)),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        target="model",
+        details="A pinned model is never retired, however many lists miss it.",
+    ),
+    Action(
+        "models.price",
+        "Put a price of our own in the provider's place",
+        f"{_DECISIONS}:price",
+        (
+            _MODEL,
+            Parameter("amount", "USD per 1M tokens, or per image, request, second: as it counts", positional=True),
+            Parameter(
+                "kind",
+                "which price",
+                Kind.CHOICE,
+                default=PriceKind.INPUT.value,
+                choices=tuple(kind.value for kind in PriceKind),
+            ),
+            Parameter("undo", "give the provider's price back", Kind.FLAG, default=False),
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
-        columns=(
-            Column("PROVIDER", "provider"),
-            Column("OUTCOME", "outcome"),
-            Column("FETCHED", "fetched", right=True),
-            Column("NORMALISED", "normalised", right=True),
-            Column("REJECTED", "rejected", right=True),
-            Column("WRITTEN", "written", right=True),
-            Column("UNCHANGED", "unchanged", right=True),
-            Column("MISSING", "missing", right=True),
-            Column("WHAT HAPPENED", "sentence"),
-        ),
-        details="Exits with 0 when every provider is in order, else with 1.",
+        target="model",
+        details="An amount of 0 says that it is free. No sync undoes it.",
     ),
     Action(
-        "sync.status",
-        "Show how each provider's last sync went",
-        f"{_SYNC}:status",
-        columns=(
-            Column("PROVIDER", "provider"),
-            Column("OUTCOME", "outcome"),
-            Column("LAST", "finished_at"),
-            Column("WHAT HAPPENED", "sentence"),
-        ),
-    ),
-    Action(
-        "sync.history",
-        "List sync runs",
-        f"{_SYNC}:history",
-        (Parameter("limit", "how many, newest first", Kind.INTEGER, default=20, minimum=1),),
-        columns=(
-            Column("RUN", "id", right=True),
-            Column("STATE", "state"),
-            Column("ACTOR", "actor"),
-            Column("BEGAN", "started_at"),
-            Column("SUMMARY", "summary"),
-        ),
+        "models.note",
+        "Write a note beside a model",
+        f"{_DECISIONS}:note",
+        (_MODEL, Parameter("text", "without it the note is taken away", positional=True)),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        target="model",
     ),
 )

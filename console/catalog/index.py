@@ -11,8 +11,9 @@ that contains a former one is only looked for where that one was found. Orders a
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from decimal import Decimal
 from itertools import compress
 from operator import itemgetter
@@ -133,7 +134,7 @@ class CatalogIndex:
         self._native_ids: list[str] = []
         self._names: list[str] = []
         self._haystacks: list[str] = []
-        self._changed: list[int] = []
+        self._changed = array("q")
         self._coded = {name: Codes() for name in _CODED}
         self._numbers = {name: Numbers() for name in _NUMBERS}
         self._alive = bytearray()
@@ -206,9 +207,11 @@ class CatalogIndex:
         """
         mask = self._visible(query)
         for term in query.terms:
-            if not mask:
-                return []
-            mask &= self._kept(term)
+            if not isinstance(term, Words):
+                mask &= self._kept(term)
+        for term in query.terms:
+            if isinstance(term, Words):
+                mask &= self._words_within(term, mask)
         order, in_order = self._order(sort, descending=descending)
         found = mask.to_bytes(len(self._ids), "little")
         if len(order) < 2:  # of one position `in_order` makes no tuple
@@ -260,13 +263,24 @@ class CatalogIndex:
             case Flag(name):
                 return self._coded[name].mask(lambda value: value is True)
 
+    def _words_within(self, term: Words, mask: Mask) -> Mask:
+        """The mask of a word; where little is left to look through, nothing but that is looked through."""
+        length = len(self._haystacks)
+        if term in self._masks or term.negated or count(mask, length) > length // 4:
+            return self._kept(term)
+        return self._looked(term.text.casefold(), mask)
+
     def _words(self, text: str) -> Mask:
         broader = self._broader(text)
         if broader is None:
             return as_mask(bytes([text in haystack for haystack in self._haystacks]))
+        return self._looked(text, broader)
+
+    def _looked(self, text: str, within: Mask) -> Mask:
+        """Where the text is, of these positions."""
         haystacks = self._haystacks
         found = bytearray(len(haystacks))
-        for position in compress(self._positions, broader.to_bytes(len(haystacks), "little")):
+        for position in compress(self._positions, within.to_bytes(len(haystacks), "little")):
             if text in haystacks[position]:
                 found[position] = 1
         return as_mask(found)
@@ -316,7 +330,7 @@ class CatalogIndex:
         everywhere.sort(key=second.__getitem__)
         if sort == "provider":
             provider = self._coded["provider"]
-            keys: list[Any] = [provider[position] for position in self._positions]
+            keys: Sequence[Any] = [provider[position] for position in self._positions]
         elif sort == "name":
             keys = [name.casefold() for name in self._names]
         elif sort == "changed":

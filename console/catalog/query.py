@@ -8,6 +8,7 @@
     vision tools json reasoning streaming      the provider says that it can; vision:no, vision:unknown
     free deprecated missing retired hidden pinned any
     llama "exact words"          in the id, the name or the author, whatever the case
+    about:"long context"         words, or the beginning of the last one, of names and descriptions
     -preview -provider:groq      not that one; what is unknown does not match, so it is kept
 
 All terms must hold. Hidden and retired models are left out unless a term asks for them (``hidden``, ``retired``,
@@ -53,6 +54,7 @@ CHOICES = {
     "input": "what goes in: text, image, audio, video, file",
     "output": "what comes out",
     "key": "the same model at every provider",
+    "about": "words of names and descriptions",
 }
 NUMBERS = {
     "ctx": "context in tokens, as in ctx>=128k",
@@ -64,6 +66,7 @@ NUMBERS = {
 _SYNONYMS = {"context": "ctx", "max_output": "maxout", "modality": "input"}
 _TRUTHS = {"yes": True, "true": True, "no": False, "false": False, "unknown": None}
 
+_WORD = re.compile(r"[^\W_]+")
 _TOKEN = re.compile(r'-?"[^"]*"?|[^\s"]+(?:"[^"]*"?)?')
 _COMPARISON = re.compile(r"([a-z_]+)(<=|>=|<|>|=)(.*)", re.IGNORECASE | re.DOTALL)
 _CHOICE = re.compile(r"([a-z_]+):(.*)", re.IGNORECASE | re.DOTALL)
@@ -88,6 +91,14 @@ class Words:
 
     text: str
     negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class About(Words):
+    """Words, one behind the other, of the names and the description; the last one may only be begun.
+
+    Where no descriptions are at hand it is what it is made from: text in the id, the name or the author.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +224,10 @@ def _bound(token: Token, name: str, operator: str, written: str, negated: bool) 
 
 def _choice(token: Token, name: str, written: str, negated: bool) -> Term:
     name = _SYNONYMS.get(name, name)
+    if name == "about":
+        if not (words := " ".join(words_in(written.lower()))):
+            raise _bad(token, f"about: needs letters or digits, as in about:summaries ({CHOICES[name]})")
+        return About(words, negated)
     values = tuple(value for value in written.replace('"', "").lower().split(",") if value)
     if name in CAPABILITY_WORDS:
         if len(values) != 1 or values[0] not in _TRUTHS:
@@ -229,6 +244,11 @@ def _choice(token: Token, name: str, written: str, negated: bool) -> Term:
     if name == "price" and (wrong := set(values) - {state.value for state in PriceState}):
         raise _bad(token, f"a price is known, free, dynamic or unknown, not {min(wrong)}")
     return Choice(name, values, negated)
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text as a full-text search counts them: runs of letters and digits."""
+    return _WORD.findall(text)
 
 
 def _nearest(name: str, names: object) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from console.catalog.query import Bound, Capability, Choice, Flag, Query, Term, Words
+from console.catalog.query import About, Bound, Capability, Choice, Flag, Query, Term, Words
 from console.catalog.types import PriceState
-from console.store.tables.catalog import models
+from console.store.tables.catalog import WORDS, models
 
 Condition = sa.ColumnElement[bool]
 _c = models.c
@@ -33,9 +33,16 @@ _OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
 }
 
 
-def conditions(query: Query) -> list[Condition]:
-    """What a row must fulfil, all of it."""
-    found = [_condition(term) for term in query.terms]
+_WORD_ROWS = sa.table(WORDS, sa.column("rowid", sa.BigInteger), sa.column(WORDS, sa.Text))
+# To the letter what PostgreSQL's index is made of (console/store/migrations), or it would not be used.
+_WORD_VECTOR: sa.ColumnElement[Any] = sa.literal_column(
+    "to_tsvector('simple', regexp_replace(models.haystack || ' ' || models.description, '[^[:alnum:]]+', ' ', 'g'))"
+)
+
+
+def conditions(query: Query, dialect: str = "sqlite") -> list[Condition]:
+    """What a row must fulfil, all of it. ``dialect``: sqlite or postgresql, which have their own ways with words."""
+    found = [_condition(term, dialect) for term in query.terms]
     if not query.asks_for("retired", "any"):
         found.append(_c.retired_at.is_(None))
     if not query.asks_for("hidden", "any"):
@@ -43,8 +50,8 @@ def conditions(query: Query) -> list[Condition]:
     return found
 
 
-def _condition(term: Term) -> Condition:
-    positive = _positive(term)
+def _condition(term: Term, dialect: str) -> Condition:
+    positive = _about(term.text.split(), dialect) if isinstance(term, About) else _positive(term)
     # NULL is "not known to hold": excluding what holds must keep it.
     return sa.not_(sa.func.coalesce(positive, sa.false())) if term.negated else positive
 
@@ -76,6 +83,15 @@ def _choice(field: str, values: tuple[str, ...]) -> Condition:
     return {"provider": _c.provider, "kind": _c.kind, "price": _c.price_state, "key": _c.canonical_key}[field].in_(
         values
     )
+
+
+def _about(words: list[str], dialect: str) -> Condition:
+    """These words one behind the other, the last one perhaps only begun: letters and digits, and nothing else."""
+    if dialect == "sqlite":
+        phrase = f'"{" ".join(words)}"*'
+        return _c.id.in_(sa.select(_WORD_ROWS.c.rowid).where(_WORD_ROWS.c[WORDS].op("MATCH")(phrase)))
+    phrase = " <-> ".join(words) + ":*"
+    return _WORD_VECTOR.op("@@")(sa.func.to_tsquery("simple", phrase))
 
 
 def _flag(name: str) -> Condition:

@@ -128,23 +128,25 @@ async def search(
     """
     if not (0 < limit <= _PAGE_LIMIT and offset >= 0):
         raise Refusal(f"a page has 1 to {_PAGE_LIMIT} models", code="BAD_PAGE", status=400)
-    where = conditions(parse(query) if isinstance(query, str) else query)
-    column = _SORT_COLUMNS[sort]
-    # Between equals, by what the index on the column is in order of anyway.
-    second = t.models.c.native_id if sort is Sort.PROVIDER else t.models.c.id
-    order = [column.desc(), second.desc()] if descending else [column, second]
+    where = conditions(parse(query) if isinstance(query, str) else query, store.dialect)
+    column, columns = _SORT_COLUMNS[sort], t.models.c
+    first = [column, columns.native_id] if sort is Sort.PROVIDER else [column, columns.id]
+    order = [part.desc() for part in first] if descending else first
     async with store.reading() as connection:
-        counts = sa.select(sa.func.count(), sa.func.count(column)).where(*where)
-        total, with_value = (await connection.execute(counts)).one()
+        # Counting a column that always has a value would read it in every row.
+        counted = sa.func.count(column) if column.nullable else sa.func.count()
+        total, with_value = (await connection.execute(sa.select(sa.func.count(), counted).where(*where))).one()
         if offset >= total:
             return Page((), total, offset)
-        # Two plain statements, for an index serves neither of the databases through NULLS LAST.
-        wanted = sa.select(t.models).where(*where).order_by(*order)
-        page = list(await _rows(connection, wanted.where(column.is_not(None)).offset(offset).limit(limit)))
+        # Only ids, which an index alone can tell; and two plain statements, for NULLS LAST is served by none.
+        wanted = sa.select(columns.id).where(*where).order_by(*order)
+        known = wanted.where(column.is_not(None)) if column.nullable else wanted
+        page = list(await connection.scalars(known.offset(offset).limit(limit)))
         if len(page) < limit and offset + len(page) < total:
             rest = wanted.where(column.is_(None)).offset(max(0, offset - with_value)).limit(limit - len(page))
-            page += await _rows(connection, rest)
-        return Page(await _models(connection, page), total, offset)
+            page += await connection.scalars(rest)
+        found = {row["id"]: row for row in await _rows(connection, sa.select(t.models).where(columns.id.in_(page)))}
+        return Page(await _models(connection, [found[number] for number in page]), total, offset)
 
 
 async def compare(store: Store, name: str) -> tuple[Model, ...]:

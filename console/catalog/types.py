@@ -258,3 +258,14 @@ class ModelChange:
     at: datetime | None = None
     run_id: int | None = None
     actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Something to be written as it is. ``rows``: the same for a program."""
+
+    text: str
+    rows: list[dict[str, Any]]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        return self.rows

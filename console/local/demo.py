@@ -20,6 +20,7 @@ from console.terminal.text import is_terminal, narrate, say
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 20.0
+_CONSOLE_SECONDS = 10.0
 
 
 async def run_demo(*, headless: bool, models: int | None, gateway_port: int | None) -> int:
@@ -71,7 +72,9 @@ async def _on_a_stack(directory: Path, *, headless: bool, models: int | None, ga
         await child.start()
         await _until_ready(layout, child)
         watching = asyncio.create_task(_die_with(child, asyncio.current_task()), name="stack's end")
-        return await _journey(layout, show_key=not headless and is_terminal(sys.stdout))
+        if not headless and is_terminal(sys.stdin) and is_terminal(sys.stdout) and is_terminal(sys.stderr):
+            return await _console(layout)
+        return await _journey(layout)
     finally:
         if watching is not None:
             watching.cancel()
@@ -120,13 +123,29 @@ async def _die_with(child: Child, task: asyncio.Task[object] | None) -> None:
         task.cancel()
 
 
-async def _journey(layout: Layout, *, show_key: bool) -> int:
+async def _console(layout: Layout) -> int:
+    """The console on this terminal, in a process of its own: what it draws and what ends here stay apart."""
+    command = [sys.executable, "-m", "console", "console", "--config", str(layout.profile), "--profile", "local"]
+    process = await asyncio.create_subprocess_exec(*command)
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _CONSOLE_SECONDS)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _journey(layout: Layout) -> int:
     from console.local.journey import Journey, Untrue
 
     profile = load_profile(config=layout.profile, profile="local")
     narrate(f"profile {layout.profile}, gateway {profile.gateway.url}")
     async with Services(profile) as services:
-        journey = Journey(services, say, data=layout.root, show_key=show_key)
+        journey = Journey(services, say, data=layout.root)
         try:
             await journey.run()
         except Untrue as problem:

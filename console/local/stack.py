@@ -25,7 +25,7 @@ from console.local.kube import ADMIN, CONTROLLER, PUBLISHER, VIEWER, KubeServer,
 from console.local.layout import Layout, read_json, write_json, write_private
 from console.local.ports import LOOPBACK, free_ports, is_free
 from console.local.process import Child
-from console.local.samples.providers import SLUGS, SampleProviders
+from console.local.samples.providers import BIG, SLUGS, SampleProviders
 from console.local.samples.upstream import SampleUpstream
 from console.local.supervisor import Part, Supervisor
 from console.local.valkey import Valkey
@@ -33,7 +33,8 @@ from console.operations.recovery import recover_forever
 from console.outcome import Failure, Refusal, TimedOut, Unavailable
 from console.services import Services
 
-_UPSTREAMS = (*SLUGS, bootstrap.DEFAULT_UPSTREAM, *(name for _, name, _ in bootstrap.INFERENCE_SERVICES))
+_SHARED = "samples"  # the upstream of every provider that has none of its own
+_UPSTREAMS = (*BIG, _SHARED, bootstrap.DEFAULT_UPSTREAM, *(name for _, name, _ in bootstrap.INFERENCE_SERVICES))
 _PORTS = ("valkey", "kubernetes", "gateway", "envoy", "authorizer", "providers", *_UPSTREAMS)
 _READY_SECONDS = 30.0
 _IDENTITIES = {"admin": ADMIN, "publisher": PUBLISHER, "viewer": VIEWER, "controller": CONTROLLER}
@@ -150,7 +151,7 @@ class Stack:
             lines += [
                 f"[profiles.local.providers.{slug}]",
                 f'url = "{self._providers.base_url(slug)}"',
-                f'inference_url = "http://{LOOPBACK}:{self._ports[slug]}/v1"',
+                f'inference_url = "http://{LOOPBACK}:{self._ports.get(slug, self._ports[_SHARED])}/v1"',
                 f'credential = "file:{layout.secrets / "sample-provider"}"',
             ]
         lines += [
@@ -218,7 +219,7 @@ class Stack:
         token = self._layout.secret("sample-provider").get_secret_value()
         self._providers = SampleProviders(token=token, port=self._ports["providers"], models=self._models)
         for name in _UPSTREAMS:
-            await self._upstreams.add(name, port=self._ports[name], token=token if name in SLUGS else None)
+            await self._upstreams.add(name, port=self._ports[name], token=token if name in (*BIG, _SHARED) else None)
 
         async def health() -> str:
             await self._get(f"http://{LOOPBACK}:{self._ports['providers']}/health")

@@ -28,13 +28,13 @@ class Collector:
     """A sink for the records of one attempt.
 
     Args:
-        secret: the credential that was sent: it is taken out of rejected records, should the provider repeat it
+        secrets: what was sent as a credential: it is taken out of rejected records, should the provider repeat it
         keep: how many rejects are kept with their record
     """
 
-    def __init__(self, spec: ProviderSpec, *, secret: str, keep: int) -> None:
+    def __init__(self, spec: ProviderSpec, *, secrets: tuple[str, ...], keep: int) -> None:
         self._spec = spec
-        self._secret = secret
+        self._secrets = secrets
         self._keep = keep
         self._entries: dict[str, Entry] = {}
         self._rejects: list[Reject] = []
@@ -78,4 +78,4 @@ class Collector:
 
     def _keep_reject(self, record: Any, reason: str, *, costs: str) -> None:
         if len(self._rejects) < self._keep:
-            self._rejects.append(rejected(self.records, record, reason, costs=costs, secret=self._secret))
+            self._rejects.append(rejected(self.records, record, reason, costs=costs, secrets=self._secrets))

@@ -163,7 +163,7 @@ def _refuse_wrong(targets: Sequence[ProviderTarget]) -> None:
     if not slugs or len(set(slugs)) != len(slugs):
         raise Refusal("a sync needs providers, and each of them once", code="BAD_REQUEST", status=400)
     for target in targets:
-        if why := urls.why_not(target.spec.list_url(target.base_url)):
+        if target.spec.list_path is not None and (why := urls.why_not(target.spec.list_url(target.base_url))):
             raise Refusal(
                 f"the list of {target.spec.name} cannot be fetched from the address that is set for it: {why}. "
                 "Nothing was asked",

@@ -15,8 +15,8 @@ import contextlib
 import functools
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -49,6 +49,14 @@ class Validators:
     def headers(self) -> dict[str, str]:
         pairs = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
         return {name: value for name, value in pairs.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """What lets a request in. ``secrets``: what must not be in anything that is kept."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +102,34 @@ class Fetcher:
     ) -> None:
         await self._client.aclose()
 
+    async def authorize(self, spec: ProviderSpec, credential: SecretStr | None) -> Authorization:
+        """What goes with the requests to a provider, for `fetch`.
+
+        Raises:
+            FetchProblem: there is no usable credential where one is needed; where it has to be exchanged, it was not.
+        """
+        secret = _usable(spec, credential)
+        if not secret:
+            return Authorization()
+        if spec.auth.exchange is None:
+            return Authorization({spec.auth.header: spec.auth.prefix + secret}, (secret,))
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds + self._limits.silence_seconds):
+                headers = await spec.auth.exchange(self._client, secret, self._clock())
+        except TimeoutError:
+            raise FetchProblem(
+                ProviderOutcome.UNREACHABLE,
+                "TIMED_OUT",
+                f"the credential in {spec.auth.env} could not be exchanged in time; {spec.name} was not asked",
+            ) from None
+        return Authorization(headers, tuple(value.removeprefix(spec.auth.prefix) for value in headers.values()))
+
     async def fetch(
         self,
         spec: ProviderSpec,
         url: str,
         *,
-        credential: SecretStr | None,
+        authorization: Authorization,
         known: Validators,
         new_sink: Callable[[], Sink],
         heard: Callable[[int], None] = lambda _: None,
@@ -114,7 +144,6 @@ class Fetcher:
         Raises:
             FetchProblem: there is no list.
         """
-        secret = _usable(spec, credential)
         deadline = asyncio.get_running_loop().time() + self._limits.provider_seconds
 
         def mend(problem: Exception) -> bool | float:
@@ -131,7 +160,7 @@ class Fetcher:
                     on=mend, attempts=self._limits.attempts, timeout=None, wait_initial=0.5, wait_max=8
                 ):
                     with attempt:
-                        return await self._pages(spec, url, secret, known, new_sink(), heard)
+                        return await self._pages(spec, url, authorization, known, new_sink(), heard)
         except TimeoutError:
             raise FetchProblem(
                 ProviderOutcome.UNREACHABLE,
@@ -140,8 +169,27 @@ class Fetcher:
             ) from None
         raise AssertionError("unreachable")
 
+    async def probe(self, spec: ProviderSpec, url: str, *, authorization: Authorization) -> None:
+        """Ask for the first page and let go of it at its first byte. Raises `FetchProblem` as `fetch` does, at once."""
+        parameters = dict.fromkeys(spec.pagination.first(), "1")  # a page as small as can be
+        target = httpx.URL(url).copy_merge_params(parameters)
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds + self._limits.silence_seconds):
+                async with self._answered(spec, target, authorization, Validators()):
+                    return
+        except TimeoutError:
+            raise FetchProblem(
+                ProviderOutcome.UNREACHABLE, "TIMED_OUT", f"{spec.name} did not answer in time"
+            ) from None
+
     async def _pages(
-        self, spec: ProviderSpec, url: str, secret: str, known: Validators, sink: Sink, heard: Callable[[int], None]
+        self,
+        spec: ProviderSpec,
+        url: str,
+        authorization: Authorization,
+        known: Validators,
+        sink: Sink,
+        heard: Callable[[int], None],
     ) -> Fetched:
         asked = known if isinstance(spec.pagination, SinglePage) else Validators()
         parameters: dict[str, str] | None = spec.pagination.first()
@@ -151,10 +199,11 @@ class Fetcher:
             number += 1
             reader = RecordReader(spec.list_at)
             page_url = httpx.URL(url).copy_merge_params(parameters)
-            async with self._answered(spec, page_url, secret, asked) as response:
+            async with self._answered(spec, page_url, authorization, asked) as response:
                 if response.status_code == 304:
                     return Fetched(not_modified=True, validators=known)
                 validators = Validators(response.headers.get("etag"), response.headers.get("last-modified"))
+                link = response.links.get("next", {}).get("url", "")
                 async for piece in self._body(spec, response):
                     total += len(piece)
                     self._refuse_endless(spec, total, records + reader.records)
@@ -167,7 +216,7 @@ class Fetcher:
                     sink.take(record)
             records += reader.records
             self._refuse_endless(spec, total, records)
-            following = spec.pagination.after(Page(number, reader.records, reader.envelope))
+            following = spec.pagination.after(Page(number, reader.records, reader.envelope, link))
             if following == parameters:
                 raise FetchProblem(
                     ProviderOutcome.UNPARSEABLE, "PAGES_LOOP", f"{spec.name} names the same page as the next one"
@@ -177,27 +226,28 @@ class Fetcher:
 
     @contextlib.asynccontextmanager
     async def _answered(
-        self, spec: ProviderSpec, url: httpx.URL, secret: str, known: Validators
+        self, spec: ProviderSpec, url: httpx.URL, authorization: Authorization, known: Validators
     ) -> AsyncIterator[httpx.Response]:
         """The answer with status 200 or 304, after redirects; anything else is a `FetchProblem`."""
         origin = _origin(url)
+        credentials = authorization.headers
         for _ in range(_REDIRECTS_FOLLOWED + 1):
-            headers = known.headers()
-            if secret and _origin(url) == origin:
-                headers[spec.auth.header] = spec.auth.prefix + secret
+            headers = {**known.headers(), **spec.auth.headers}
+            if _origin(url) == origin:
+                headers |= credentials
             with _transport_problems(spec, url):
                 async with self._client.stream("GET", url, headers=headers) as response:
                     if response.status_code in _REDIRECTS and "location" in response.headers:
                         url = _redirected(spec, url, response.headers["location"])
                         if _origin(url) != origin:
-                            secret = ""  # also on the way back: another host has had a hand in it
+                            credentials = {}  # also on the way back: another host has had a hand in it
                         continue
                     status = response.status_code
                     if status in (401, 403) and _origin(url) != origin:
                         raise _refused_elsewhere(spec)
                     if status != 200 and not (status == 304 and known.headers()):
                         wait = retry_after(response.headers.get("retry-after"), self._clock())
-                        raise status_problem(spec, status, wait, with_secret=bool(secret))
+                        raise status_problem(spec, status, wait, with_secret=bool(credentials))
                     yield response
                     return
         raise FetchProblem(ProviderOutcome.UNREACHABLE, "REDIRECTS", f"{spec.name} redirects in circles")
@@ -256,7 +306,7 @@ def _trusted() -> ssl.SSLContext:
 def _usable(spec: ProviderSpec, credential: SecretStr | None) -> str:
     """The credential's text, ``""`` where none is needed and there is none."""
     secret = credential.get_secret_value().strip() if credential is not None else ""
-    if secret and not (secret.isascii() and secret.isprintable()):
+    if secret and spec.auth.exchange is None and not (secret.isascii() and secret.isprintable()):
         raise FetchProblem(
             ProviderOutcome.NO_CREDENTIALS,
             "BAD_CREDENTIAL",

@@ -3,75 +3,207 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from console.call import Call
-from console.outcome import Ending, Outcome
+from console.catalog import read
+from console.outcome import Ending, Item, Outcome, Refusal
+from console.sync import held as waiting
 from console.sync import history as record
-from console.sync.engine import Syncer
-from console.sync.providers import specs
-from console.sync.types import Progress, ProviderTarget, Stage
+from console.sync.engine import Syncer, utc_now
+from console.sync.providers import spec, specs
+from console.sync.render import change_row, held_row, run_row, value_text
+from console.sync.types import Progress, ProviderReport, ProviderTarget, Stage, SyncReport
+
+_MOST = 10_000
 
 
 async def run(call: Call) -> Outcome:
     """Sync some providers, or all."""
-    services = call.services
-    links = services.profile.providers
-    targets = [
-        ProviderTarget(spec, links[spec.slug].url if spec.slug in links else None) for spec in specs(call["provider"])
-    ]
-
-    def tell(progress: Progress) -> None:
-        if progress.stage is Stage.FINISHED:
-            call.emit(f"{progress.provider}: {progress.outcome}, {progress.records} records")
-
-    syncer = Syncer(await services.store(), credential=lambda spec: services.provider_credential(spec.slug))
-    report = await syncer.run(call.permit, targets, dry_run=call["dry_run"], progress=tell)
+    report = await _sync(call, (*call["provider"], *call["providers"]), dry_run=call["dry_run"])
     outcome = report.outcome()
     data = report.as_json()
     data["rows"] = data["providers"]
     if call["verbose"]:
-        for provider in data["providers"]:
-            for change in provider["changes"]:
-                call.emit(
-                    f"{provider['provider']}/{change['model']} {change['kind']} {change['field']}: "
-                    f"{change['before']} → {change['after']}"
-                )
-            for reject in provider["rejected_records"]:
-                call.emit(f"{provider['provider']} record {reject['position']} {reject['model']}: {reject['reason']}")
+        for line in _told(report):
+            call.emit(line)
     return dataclasses.replace(outcome, data=data, exits=report.exit_code)
+
+
+async def diff(call: Call) -> Outcome:
+    """What the lists say otherwise than the catalog, now; or what a run changed."""
+    if call["run"] is not None:
+        if call["provider"]:
+            raise Refusal("name a run or providers, not both", code="BAD_REQUEST", status=400)
+        found = await record.changes(await call.services.store(), run_id=call["run"], limit=_MOST)
+        rows = [_diff_row(change_row(change)) for change in found]
+        return Outcome(Ending.DONE, f"run {call['run']} changed {len(rows)} fields and models", data={"rows": rows})
+    report = await _sync(call, call["provider"], dry_run=True)
+    rows = [_diff_row(change_row(change)) for provider in report.providers for change in provider.changes]
+    rows += [_held_diff(row) for provider in report.providers for row in map(held_row, provider.held)]
+    items = tuple(Item(r.provider, r.outcome.value, r.sentence) for r in report.providers if not r.outcome.good)
+    summary = f"{len(rows)} differences; nothing was written"
+    return Outcome(report.ending, summary, proof=(summary,), items=items, data={"rows": rows}, exits=report.exit_code)
 
 
 async def status(call: Call) -> Outcome:
     """The last word of each provider."""
     words = await record.last_words(await call.services.store())
     rows = []
-    for spec in specs():
-        word = words.get(spec.slug)
+    for found in specs():
+        word = words.get(found.slug)
         rows.append(
             {
-                "provider": spec.slug,
+                "provider": found.slug,
                 "outcome": word.report.outcome.value if word else "never synced",
-                "finished_at": word.finished_at.isoformat(timespec="seconds") if word else None,
+                "finished_at": _moment(word.finished_at) if word else None,
+                "good_at": _moment(word.good_at) if word else None,
                 "sentence": word.report.sentence if word else "",
             }
         )
     return Outcome(Ending.DONE, f"{len(rows)} providers", data=rows)
 
 
-async def history(call: Call) -> Outcome:
-    """The newest runs."""
-    runs = await record.runs(await call.services.store(), limit=call["limit"])
+async def providers(call: Call) -> Outcome:
+    """Every provider that can be synced, and what the catalog has of it."""
+    known = {found.slug: found for found in await read.providers(await call.services.store())}
+    rows = []
+    for found in specs():
+        kept = known.get(found.slug)
+        rows.append(
+            {
+                "provider": found.slug,
+                "name": found.name,
+                "aliases": list(found.aliases),
+                "tier": found.tier.value,
+                "minutes": round(found.tier.interval.total_seconds() / 60),
+                "models": kept.models if kept else 0,
+                "listed_at": _moment(kept.listed_at) if kept else None,
+                "credential": _credential_word(found.auth.env, required=found.auth.required),
+                "list_url": found.list_url() or "(it publishes none)",
+                "capabilities": list(found.capabilities),
+            }
+        )
+    return Outcome(Ending.DONE, f"{len(rows)} providers", data=rows)
+
+
+async def check(call: Call) -> Outcome:
+    """Ask each provider whether it would give its list for the credential that there is."""
+    from console.sync.check import check as ask
+
+    found = await ask(targets(call, call["provider"]), credential=_credential(call), clock=utc_now)
     rows = [
-        {
-            "id": run.id,
-            "state": run.state.value,
-            "actor": run.actor,
-            "via": run.via,
-            "asked": list(run.asked),
-            "started_at": run.started_at.isoformat(timespec="seconds"),
-            "finished_at": run.finished_at.isoformat(timespec="seconds") if run.finished_at else None,
-            "summary": run.summary,
-        }
-        for run in runs
+        {"provider": c.provider, "outcome": c.outcome.value, "credential": c.credential, "sentence": c.sentence}
+        for c in found
     ]
-    return Outcome(Ending.DONE, f"{len(rows)} runs", data=rows)
+    bad = [c for c in found if not c.outcome.good]
+    ending = Ending.DONE if not bad else Ending.PARTIAL if len(bad) < len(found) else Ending.FAILED
+    summary = f"{len(found) - len(bad)} of {len(found)} providers would give their list; nothing was synced"
+    return Outcome(ending, summary, proof=(summary,), data={"rows": rows}, exits=1 if bad else 0)
+
+
+async def history(call: Call) -> Outcome:
+    """The runs; or what changed: in a run, at a provider, of a model, in a field, since some time."""
+    store = await call.services.store()
+    asked = {name: call[name] for name in ("run", "provider", "model", "field", "since")}
+    if all(value is None for value in asked.values()):
+        rows = [run_row(found) for found in await record.runs(store, limit=call["limit"])]
+        return Outcome(Ending.DONE, f"{len(rows)} runs", data={"rows": rows})
+    model = await read.find_model(store, asked["model"]) if asked["model"] else None
+    found = await record.changes(
+        store,
+        run_id=asked["run"],
+        provider=spec(asked["provider"]).slug if asked["provider"] else "",
+        model_id=model.id if model else None,
+        field=asked["field"] or "",
+        since=utc_now() - timedelta(seconds=asked["since"]) if asked["since"] is not None else None,
+        limit=call["limit"],
+    )
+    rows = [change_row(change) for change in found]
+    more = f"; there may be more, --limit {call['limit']} ended them" if len(rows) == call["limit"] else ""
+    return Outcome(Ending.DONE, f"{len(rows)} changes{more}", data={"rows": rows})
+
+
+async def held(call: Call) -> Outcome:
+    """What waits for somebody to decide."""
+    provider = spec(call["provider"]).slug if call["provider"] else ""
+    found = await waiting.list_held(await call.services.store(), provider=provider)
+    then = "modeldeck sync accept ID, or modeldeck sync refuse ID" if found else ""
+    return Outcome(Ending.DONE, f"{len(found)} held changes", data=[held_row(one) for one in found], then=then)
+
+
+async def accept(call: Call) -> Outcome:
+    """Let held changes through."""
+    return await waiting.accept(call.permit, await call.services.store(), _ids(call["held"]), now=datetime.now(UTC))
+
+
+async def refuse(call: Call) -> Outcome:
+    """Keep the catalog as it is."""
+    return await waiting.refuse(call.permit, await call.services.store(), _ids(call["held"]), now=datetime.now(UTC))
+
+
+def targets(call: Call, names: Iterable[str]) -> list[ProviderTarget]:
+    """The named providers, or all, each at the address that the profile has for it."""
+    links = call.services.profile.providers
+    return [ProviderTarget(found, links[found.slug].url if found.slug in links else None) for found in specs(names)]
+
+
+async def _sync(call: Call, names: Sequence[str], *, dry_run: bool) -> SyncReport:
+    def tell(progress: Progress) -> None:
+        if progress.stage is Stage.FINISHED:
+            call.emit(f"{progress.provider}: {progress.outcome}, {progress.records} records")
+
+    syncer = Syncer(await call.services.store(), credential=_credential(call))
+    return await syncer.run(call.permit, targets(call, names), dry_run=dry_run, progress=tell)
+
+
+def _credential(call: Call) -> Any:
+    return lambda found: call.services.provider_credential(found.slug)
+
+
+def _credential_word(env: str, *, required: bool) -> str:
+    return env if required else f"{env} (not needed for the list)"
+
+
+def _told(report: SyncReport) -> Iterable[str]:
+    for provider in report.providers:
+        yield from _changes_and_rejects(provider)
+
+
+def _changes_and_rejects(report: ProviderReport) -> Iterable[str]:
+    for change in report.changes:
+        row = change_row(change)
+        yield f"{row['what']}: {row['detail']}"
+    for one in report.held:
+        yield f"{one.provider}/{one.native_id} {one.field} is held: {one.reason}"
+    for reject in report.rejects:
+        yield f"{report.provider} record {reject.position} {reject.native_id}: {reject.reason}"
+
+
+def _diff_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **row,
+        "was": value_text(row["before"]),
+        "is": row["detail"] if row["kind"] == "added" else value_text(row["after"]),
+    }
+
+
+def _held_diff(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "kind": "held", "was": row["before"], "is": f"{row['proposed']} ({row['reason']})"}
+
+
+def _ids(texts: Iterable[str]) -> list[int]:
+    found = []
+    for text in texts:
+        if not text.isdecimal() or len(text) > 15:
+            raise Refusal(
+                f"a held change has a number, not {text!r}; nothing was changed", code="BAD_REQUEST", status=400
+            )
+        found.append(int(text))
+    return list(dict.fromkeys(found))
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")

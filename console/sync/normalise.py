@@ -59,17 +59,21 @@ def normalise(spec: ProviderSpec, record: object) -> tuple[Listing, list[str]]:
     _read_prices(spec, record, draft)
     _read_capabilities(spec, record, draft)
     spec.odd(record, draft)
+    _refuse_long(draft.native_id)  # it may have been put together
+    draft.family = family_of(canonical_key(draft.named or draft.native_id))
     return _listing(draft), draft.flaws
 
 
-def rejected(position: int, record: object, reason: str, *, costs: str = "record", secret: str = "") -> Reject:
-    """The reject that is kept of a record. ``secret`` is taken out wherever it stands."""
+def rejected(
+    position: int, record: object, reason: str, *, costs: str = "record", secrets: tuple[str, ...] = ()
+) -> Reject:
+    """The reject that is kept of a record. ``secrets`` are taken out wherever they stand."""
     native_id = ""
     if isinstance(record, dict):
         found = next((record[key] for key in ("id", "model_name", "name") if isinstance(record.get(key), str)), "")
         native_id = _clean(found, _ID_LIMIT)
     text = json.dumps(_without_secrets(record, depth=0), ensure_ascii=True, default=str)
-    if secret:
+    for secret in filter(None, secrets):
         text, native_id = text.replace(secret, "…"), native_id.replace(secret, "…")
     return Reject(position, native_id, reason, _cut(text, _RECORD_LIMIT), costs)
 
@@ -79,19 +83,22 @@ def _native_id(value: object, spec: ProviderSpec) -> str:
         raise RecordRefused(f"it has no id (looked for {', '.join(spec.fields.id)})")
     if not _is_text(value):
         raise RecordRefused(f"its id is {_json_kind(value)}, not text")
-    if len(value) > _ID_LIMIT:
-        raise RecordRefused(f"its id is {len(value)} characters long, more than {_ID_LIMIT}")
+    _refuse_long(value)
     if value != value.strip() or _CONTROLS.search(value):
         # It would have to be sent to the provider exactly so, and could not be shown exactly so.
         raise RecordRefused("its id has control characters or spaces at an end")
     return value
 
 
+def _refuse_long(native_id: str) -> None:
+    if len(native_id) > _ID_LIMIT:
+        raise RecordRefused(f"its id is {len(native_id)} characters long, more than {_ID_LIMIT}")
+
+
 def _read_texts(spec: ProviderSpec, record: Record, draft: Draft) -> None:
     fields = spec.fields
     draft.name = _text(record, fields.name, _NAME_LIMIT, draft) or draft.native_id
-    draft.author = _text(record, fields.author, _NAME_LIMIT, draft) or author_of(draft.native_id)
-    draft.family = family_of(canonical_key(draft.native_id))
+    draft.author = spec.author or _text(record, fields.author, _NAME_LIMIT, draft) or author_of(draft.native_id)
     draft.replaced_by = _text(record, fields.replaced_by, _ID_LIMIT, draft) or None
     description = first_at(record, fields.description)
     if isinstance(description, str):
@@ -118,6 +125,9 @@ def _read_kind_and_modalities(spec: ProviderSpec, record: Record, draft: Draft) 
             draft.kind, draft.input_modalities, draft.output_modalities = known.kind, known.inputs, known.outputs
         else:
             draft.facts["kind"] = _clean(word, _FACT_LIMIT)  # a word that we do not know yet: kept, not guessed
+    inputs, arrow, outputs = _arrow(first_at(record, spec.fields.modality))
+    if arrow:
+        draft.input_modalities, draft.output_modalities = _modalities(inputs), _modalities(outputs)
     draft.input_modalities = _modalities(first_at(record, spec.fields.input_modalities)) or draft.input_modalities
     draft.output_modalities = _modalities(first_at(record, spec.fields.output_modalities)) or draft.output_modalities
 
@@ -144,6 +154,8 @@ def _read_capabilities(spec: ProviderSpec, record: Record, draft: Draft) -> None
 
 def _listed(rule: Listed, record: Record) -> bool | None:
     names = value_at(record, rule.at)
+    if _is_text(names):
+        names = [name.strip() for name in names.split(",")]
     if not isinstance(names, list):
         return None
     if any(name in names for name in rule.names):
@@ -159,7 +171,7 @@ def _stated(rule: Stated, record: Record) -> bool | None:
 def _listing(draft: Draft) -> Listing:
     return Listing(
         native_id=draft.native_id,
-        canonical_key=canonical_key(draft.native_id),
+        canonical_key=canonical_key(draft.named or draft.native_id),
         name=draft.name,
         author=draft.author,
         family=draft.family,
@@ -226,6 +238,11 @@ def _moment(record: Record, paths: tuple[str, ...], draft: Draft) -> datetime | 
     except (ValueError, OverflowError):
         draft.flaws.append(f"{paths[0]}: not a date")
         return None
+
+
+def _arrow(value: object) -> tuple[str, str, str]:
+    """The two sides of ``text+image->text``, with commas for the pluses; no arrow where there is none."""
+    return value.replace("+", ",").partition("->") if _is_text(value) else ("", "", "")
 
 
 def _modalities(value: object) -> tuple[str, ...] | None:

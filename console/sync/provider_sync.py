@@ -97,6 +97,8 @@ class ProviderSync:
         from console.sync.fetch import Validators
 
         spec = target.spec
+        if spec.list_path is None:
+            raise FetchProblem(ProviderOutcome.NO_LIST, "NO_LIST_API", f"{spec.name} publishes no list of its models")
         self._tell(Progress(spec.slug, Stage.FETCHING))
         url, reading = spec.list_url(target.base_url), revision(spec)
         async with self._store.reading() as connection:
@@ -104,20 +106,19 @@ class ProviderSync:
         known = Validators()
         if last is not None and (last.list_url, last.revision) == (url, reading):
             known = Validators(last.etag, last.last_modified)
-        credential = await self._look_up(spec)
-        secret = credential.get_secret_value().strip() if credential else ""
-        collector = Collector(spec, secret=secret, keep=self._limits.rejects_kept)
+        authorization = await fetcher.authorize(spec, await self._look_up(spec))
+        collector = Collector(spec, secrets=authorization.secrets, keep=self._limits.rejects_kept)
 
         def new_collector() -> Collector:
             nonlocal collector
-            collector = Collector(spec, secret=secret, keep=self._limits.rejects_kept)
+            collector = Collector(spec, secrets=authorization.secrets, keep=self._limits.rejects_kept)
             return collector
 
         def heard(body_bytes: int) -> None:
             self._tell(Progress(spec.slug, Stage.FETCHING, collector.records, body_bytes))
 
         fetched = await fetcher.fetch(
-            spec, url, credential=credential, known=known, new_sink=new_collector, heard=heard
+            spec, url, authorization=authorization, known=known, new_sink=new_collector, heard=heard
         )
         state = State(fetched.validators.etag, fetched.validators.last_modified, url, reading, 0)
         collected = None if fetched.not_modified else collector.collected()

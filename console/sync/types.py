@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ProviderOutcome(StrEnum):
-    """How the sync of one provider ended (DESIGN.md §4), and two endings of Modeldeck's own."""
+    """How the sync of one provider ended (DESIGN.md §4), and three endings of Modeldeck's own."""
 
     OK = "ok"  # the list was taken over
     UNCHANGED = "unchanged"  # the list says what the catalog said
@@ -25,6 +25,7 @@ class ProviderOutcome(StrEnum):
     UNREACHABLE = "unreachable"  # no answer, or none that is an answer
     REFUSED = "refused"  # it said no, or another run is syncing it
     UNPARSEABLE = "unparseable"  # an answer, but no list of models
+    NO_LIST = "no list"  # it publishes none: there is nothing to ask for
     SUSPICIOUS = "suspicious"  # something is held for an operator to decide
     FAILED = "failed"  # the list was good, the database would not take it: rolled back
     CANCELLED = "cancelled"

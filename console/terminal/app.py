@@ -28,12 +28,14 @@ from platformdirs import user_state_path
 from textual.app import ReturnType
 from textual.widget import Widget
 from textual.widgets import Static
+from textual.worker import WorkerFailed
 
 from console.terminal.clipboard import Clipboard, Copied
 from console.terminal.crash import CrashReport, report_crash
 from console.terminal.display import ThinDisplay
 from console.terminal.driver import TerminalDriver, driver_class
 from console.terminal.environment import MouseMode, Terminal
+from console.terminal.keys import OrderedKeys
 from console.terminal.text import narrate
 
 CRASH_CODE = 70
@@ -41,7 +43,7 @@ CRASH_CODE = 70
 INTERRUPT_CODE = 130
 
 
-class TerminalApp(ThinDisplay[ReturnType]):
+class TerminalApp(OrderedKeys[ReturnType], ThinDisplay[ReturnType]):
     """An app for one terminal; see above.
 
     reports   where crash reports go
@@ -90,6 +92,8 @@ class TerminalApp(ThinDisplay[ReturnType]):
         super()._start_widget(parent, widget)
 
     def _handle_exception(self, error: Exception) -> None:
+        if isinstance(error, WorkerFailed) and isinstance(error.error, Exception):
+            error = error.error  # what happened, in place of that it did
         if self.is_headless:
             super()._handle_exception(error)
             return

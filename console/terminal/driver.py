@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import selectors
@@ -76,7 +77,7 @@ class TerminalDriver(LinuxDriver):
         self._descriptor = self._file.fileno()
         self._output: Output | None = None
         self._holds_terminal = False
-        self._ending = False
+        self._ends_within = math.inf
         self._handlers: dict[int, Any] = {}
         self._signals = self._signals_in = self._wakeup_before = -1
 
@@ -223,9 +224,9 @@ class TerminalDriver(LinuxDriver):
 
         An operation that is cut off is finished or undone by recovery, as after any other kill.
         """
-        if self._ending:
+        if within >= self._ends_within:
             return
-        self._ending = True  # no Event: a handler may interrupt another one that holds its lock
+        self._ends_within = within  # a lost line cuts short what SIGTERM allows
         watchdog = threading.Timer(within, end_now, (code,))
         watchdog.daemon = True
         watchdog.start()

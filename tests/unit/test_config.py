@@ -17,6 +17,7 @@ from console.config import (
     Profile,
     ProviderLink,
     RedisLink,
+    SyncRules,
     load_profile,
     resolve_secret,
 )
@@ -139,11 +140,11 @@ def test_secrets_from_a_keyring_that_may_be_slow(monkeypatch: pytest.MonkeyPatch
 
 def test_every_setting_is_documented() -> None:
     documented = set(re.findall(r"`([a-z_]+)`", DOCS))
-    for section in (Profile, RedisLink, KubernetesLink, GatewayLink, AccessRules, ProviderLink):
+    for section in (Profile, RedisLink, KubernetesLink, GatewayLink, AccessRules, ProviderLink, SyncRules):
         missing = (
             set(section.model_fields)
             - documented
             - {"name"}
-            - {"redis", "kubernetes", "gateway", "access", "providers"}
+            - {"redis", "kubernetes", "gateway", "access", "providers", "sync"}
         )
         assert not missing, f"{section.__name__}: {missing}"

@@ -1,4 +1,4 @@
-"""Model providers on loopback: the true wire formats of OpenRouter, Together and DeepInfra, with real models.
+"""Model providers on loopback: the true wire format of each, with real models.
 
 One server answers for all of them, each below its own path. It knows ETags, gzip and credentials, and does wrong on
 demand (console/local/samples/faults.py).
@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -25,17 +26,22 @@ from console.local.samples import faults, source, wire
 from console.serving import Serving
 
 SLUGS = tuple(wire.FORMATS)
+BIG = ("openrouter", "together", "deepinfra")  # whose lists grow where more models are asked for than there are
 _RECORDS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A request that came in; of the credential only whether there was one, and whether it was right."""
+    """A request that came in; of the credential only whether there was one, and whether it was right.
+
+    headers  the others, by their names in lower case
+    """
 
     path: str
     authorized: bool | None
     if_none_match: str | None
     gzip: bool
+    headers: dict[str, str]
 
 
 class _Provider:
@@ -75,18 +81,16 @@ class SampleProviders:
     """The sample providers, from `start` to `stop`.
 
     Args:
-        token: what Together's sample wants as ``Authorization: Bearer …``
+        token: what the samples want as a credential, each in its provider's header
         port: 0 finds a free one
-        models: how many models in all; without it the real ones, each once
+        models: how many models at the three big ones together; without it the real ones, each once
     """
 
     def __init__(self, *, token: str, port: int = 0, models: int | None = None) -> None:
         self._token = token
-        share, rest = divmod(models, len(SLUGS)) if models is not None else (None, 0)
-        self._providers = {
-            slug: _Provider(slug, None if share is None else share + (rest if slug == SLUGS[0] else 0))
-            for slug in SLUGS
-        }
+        share, rest = divmod(models, len(BIG)) if models is not None else (None, 0)
+        counts = {slug: None if share is None else share + (rest if slug == BIG[0] else 0) for slug in BIG}
+        self._providers = {slug: _Provider(slug, counts.get(slug)) for slug in SLUGS}
         self._stopping = asyncio.Event()
         self._held_back = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -170,11 +174,13 @@ class SampleProviders:
 
     async def _answer(self, request: Request) -> Response:
         provider = self._providers[request.url.path.split("/")[1]]
-        given = request.headers.get("authorization")
-        right = given is not None and hmac.compare_digest(given, f"Bearer {self._token}")
+        given = request.headers.get(provider.format.header)
+        right = given is not None and hmac.compare_digest(given, provider.format.prefix + self._token)
         zipped = "gzip" in request.headers.get("accept-encoding", "")
         if_none_match = request.headers.get("if-none-match")
-        provider.seen.append(Seen(request.url.path, None if given is None else right, if_none_match, zipped))
+        headers = {name: value for name, value in request.headers.items() if name != provider.format.header}
+        authorized = None if given is None else right
+        provider.seen.append(Seen(request.url.path, authorized, if_none_match, zipped, headers))
         fault = provider.take_fault()
         if fault is not None and (answer := await self._wrong_answer(provider, fault, given or "")) is not None:
             return answer
@@ -183,10 +189,30 @@ class SampleProviders:
         if if_none_match == provider.etag:
             return Response(status_code=304, headers={"etag": provider.etag})
         headers = {"etag": provider.etag, "content-type": "application/json"}
+        if provider.format.pages is not None:
+            return self._page(request, provider, provider.format.pages)
         body = _listed(provider.format, provider.records())
         if not zipped:
             return StreamingResponse(body, headers=headers)
         return StreamingResponse(_gzipped(body), headers={**headers, "content-encoding": "gzip"})
+
+    def _page(self, request: Request, provider: _Provider, pages: wire.Pages) -> Response:
+        """One page; the cursor is the number of its first record, or the id of the one before."""
+        records = list(provider.records())
+        given = request.query_params.get(pages.cursor, "")
+        names = [record.get("id") if isinstance(record, dict) else None for record in records] if pages.by_id else []
+        start = names.index(given) + 1 if given in names else int(given) if given.isdecimal() else 0
+        asked = request.query_params.get(pages.size, "")
+        end = start + min(pages.most, int(asked) if asked.isdecimal() and int(asked) else pages.most)
+        cursor = (names[end - 1] if pages.by_id else str(end)) if end < len(records) else None
+        after = pages.after(cursor) if pages.after is not None else provider.format.after
+        headers = {"content-type": "application/json"}
+        if pages.linked and cursor is not None:
+            url = f"{self.base_url(provider.slug)}{provider.format.path}"
+            parameters = urlencode({**request.query_params, pages.cursor: cursor})
+            headers["link"] = f'<{url}?{parameters}>; rel="next"'
+        form = replace(provider.format, after=after)
+        return StreamingResponse(_listed(form, iter(records[start:end])), headers=headers)
 
     async def _wrong_answer(self, provider: _Provider, fault: faults.Fault, given: str) -> Response | None:
         match fault:

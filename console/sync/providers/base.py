@@ -8,16 +8,22 @@ about this provider, or raises `RecordRefused`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from console.catalog.prices import PriceUnit
 from console.catalog.types import Price, PriceKind
 
+if TYPE_CHECKING:
+    import httpx
+
 Record = dict[str, Any]
+# From a credential that is not sent itself to the headers that it is worth (console/sync/google.py).
+Exchange = Callable[["httpx.AsyncClient", str, datetime], Awaitable[dict[str, str]]]
 
 
 class Tier(StrEnum):
@@ -39,21 +45,30 @@ class Auth:
     env       environment variable that holds the credential; the one source of this name
     required  whether the list is refused without it; where it is not, it is sent when there is one
     header, prefix  ``Authorization: Bearer <credential>`` unless said otherwise
+    headers   what else every request carries, and is no secret (an API version)
+    exchange  for a credential that is not sent but exchanged for headers
     """
 
     env: str
     required: bool = True
     header: str = "Authorization"
     prefix: str = "Bearer "
+    headers: Mapping[str, str] = field(default_factory=dict)
+    exchange: Exchange | None = field(default=None, repr=False)  # a function's repr differs from process to process
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list, as far as the next one depends on it. ``envelope``: what stands beside the list."""
+    """One page of a list, as far as the next one depends on it.
+
+    envelope  what stands beside the list
+    link      the URL that its ``Link`` header calls next, "" where there is none
+    """
 
     number: int
     records: int
     envelope: Mapping[str, Any]
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,10 @@ class NumberedPages:
 
 @dataclass(frozen=True, slots=True)
 class CursorPages:
-    """``?limit=100&after_id=<last_id>`` while the answer says ``has_more`` (Anthropic's form)."""
+    """``?limit=100&after_id=<last_id>`` while the answer says ``has_more`` (Anthropic's form).
+
+    more_at  where the answer says whether there is more; "" where a cursor alone says so
+    """
 
     cursor: str = "after_id"
     cursor_at: str = "last_id"
@@ -99,12 +117,35 @@ class CursorPages:
 
     def after(self, page: Page) -> dict[str, str] | None:
         cursor = page.envelope.get(self.cursor_at)
-        if page.envelope.get(self.more_at) is not True or not isinstance(cursor, str) or not cursor:
+        if self.more_at and page.envelope.get(self.more_at) is not True:
+            return None
+        if not isinstance(cursor, str) or not cursor:
             return None
         return {self.size: str(self.records), self.cursor: cursor}
 
 
-Pagination = SinglePage | NumberedPages | CursorPages
+@dataclass(frozen=True, slots=True)
+class LinkPages:
+    """``?limit=1000``, then what the ``Link`` header calls next (RFC 8288; Hugging Face).
+
+    Of the link only its parameters are taken: where the list is asked for is ours to say, and so is who gets the
+    credential.
+    """
+
+    size: str = "limit"
+    records: int = 1_000
+
+    def first(self) -> dict[str, str]:
+        return {self.size: str(self.records)}
+
+    def after(self, page: Page) -> dict[str, str] | None:
+        try:
+            return dict(parse_qsl(urlsplit(page.link).query)) or None
+        except ValueError:
+            return None
+
+
+Pagination = SinglePage | NumberedPages | CursorPages | LinkPages
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +158,7 @@ class PriceField:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A capability that is true where a list in the record names one of ``names``.
+    """A capability that is true where a list in the record, or a text with commas, names one of ``names``.
 
     complete  whether the list is: then a name that is not in it means false, else it means unknown
     """
@@ -145,7 +186,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Where things are in a record: paths with dots; the first that holds something counts."""
+    """Where things are in a record: paths with dots; the first that holds something counts.
+
+    modality  both sides in one text: ``text+image->text``
+    """
 
     id: tuple[str, ...]
     name: tuple[str, ...] = ()
@@ -155,6 +199,7 @@ class Fields:
     max_output_tokens: tuple[str, ...] = ()
     input_modalities: tuple[str, ...] = ()
     output_modalities: tuple[str, ...] = ()
+    modality: tuple[str, ...] = ()
     kind: tuple[str, ...] = ()
     released_at: tuple[str, ...] = ()
     retires_at: tuple[str, ...] = ()
@@ -166,10 +211,12 @@ class Draft:
     """A listing in the making; the fields are those of `console.catalog.types.Listing`.
 
     flaws  what could not be read, in words; the record is taken over without it
+    named  what the canonical key and the family follow from, where the id is not that
     """
 
     native_id: str
     name: str
+    named: str = ""
     author: str | None = None
     family: str | None = None
     kind: str | None = None
@@ -196,14 +243,30 @@ def nothing_odd(record: Record, draft: Draft) -> None:
     """The hook of a provider that its declaration describes in full."""
 
 
+_KIND_OF_OUTPUT = (
+    ("text", "chat"),
+    ("embedding", "embedding"),
+    ("image", "image"),
+    ("video", "video"),
+    ("audio", "speech"),
+)
+
+
+def kind_by_what_comes_out(record: Record, draft: Draft) -> None:
+    """The hook of a provider that has no word for the kind of a model: what it gives out tells."""
+    if draft.kind is None and draft.output_modalities:
+        draft.kind = next((kind for name, kind in _KIND_OF_OUTPUT if name in draft.output_modalities), None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
     """A provider.
 
-    list_path     of its list of models, below ``base_url``
+    list_path     of its list of models, below ``base_url``; None: it publishes none, and a run says so
     list_at       where the array is in the answer; a bare array is always accepted
     free_suffixes what an id ends with where the provider marks a model as free; without it a price of 0 is unknown
     capabilities  what this provider can do at all, for the list of providers
+    author        who made every model of the list, where the provider lists only its own
     api_url       base of its OpenAI-compatible API, "" where it has none
     """
 
@@ -211,7 +274,7 @@ class ProviderSpec:
     name: str
     description: str
     base_url: str
-    list_path: str
+    list_path: str | None
     api_url: str
     site_url: str
     auth: Auth
@@ -226,6 +289,7 @@ class ProviderSpec:
     model_capabilities: Mapping[str, Listed | Stated] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ("streaming",)
+    author: str = ""
     odd: Callable[[Record, Draft], None] = nothing_odd
 
     @property
@@ -234,8 +298,8 @@ class ProviderSpec:
         return self.auth.env
 
     def list_url(self, base_url: str | None = None) -> str:
-        """The address of the list, at the provider's own host or below ``base_url``."""
-        return (base_url or self.base_url).rstrip("/") + self.list_path
+        """The address of the list, at the provider's own host or below ``base_url``; "" where there is none."""
+        return "" if self.list_path is None else (base_url or self.base_url).rstrip("/") + self.list_path
 
 
 @functools.cache

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from console.catalog.prices import USD_PER_IMAGE, USD_PER_REQUEST, USD_PER_TOKEN
 from console.catalog.types import PriceKind
-from console.sync.providers.base import Auth, Draft, Fields, Listed, PriceField, ProviderSpec, Record, Tier
-
-
-def _kind_by_what_comes_out(record: Record, draft: Draft) -> None:
-    """The list has no word for the kind of a model: what it gives out tells."""
-    if not draft.output_modalities:
-        return
-    for modality, kind in (("text", "chat"), ("embedding", "embedding"), ("image", "image"), ("audio", "speech")):
-        if modality in draft.output_modalities:
-            draft.kind = kind
-            return
-
+from console.sync.providers.base import (
+    Auth,
+    Fields,
+    Listed,
+    PriceField,
+    ProviderSpec,
+    Tier,
+    kind_by_what_comes_out,
+)
 
 SPEC = ProviderSpec(
     slug="openrouter",
@@ -61,5 +58,5 @@ SPEC = ProviderSpec(
     },
     facts={"tokenizer": "architecture.tokenizer", "hugging_face_id": "hugging_face_id"},
     capabilities=("streaming", "tools", "vision", "json_mode", "reasoning"),
-    odd=_kind_by_what_comes_out,
+    odd=kind_by_what_comes_out,
 )

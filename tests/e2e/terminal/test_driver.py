@@ -63,6 +63,14 @@ def test_terminate_restores_the_terminal_also_where_the_loop_waits(ready: Start)
     _assert_restored(program)
 
 
+def test_a_lost_line_cuts_short_what_terminate_allows(ready: Start) -> None:
+    program = ready(ignored=(signal.SIGHUP,)).press("b")
+    program.until(lambda: program.count("blocked") == 1)
+    program.process.send_signal(signal.SIGTERM)
+    program.hang_up()
+    assert program.process.wait(timeout=2) == HANG_UP_CODE
+
+
 def test_the_mouse_is_off_over_ssh_and_never_reports_motion(ready: Start) -> None:
     assert ready().count("\x1b[?1000h") == 0
     program = ready(SSH_CONNECTION="")

@@ -82,6 +82,30 @@ async def test_a_query_finds_what_the_same_conditions_find_in_python(deck: Deck)
 
 
 @BOTH_FILLED
+async def test_words_are_found_in_names_and_descriptions_alike(deck: Deck) -> None:
+    models = await everything(deck.store)
+
+    async def found(query: str) -> set[str]:
+        return {model.reference for model in (await read.search(deck.store, query, limit=1000)).models}
+
+    served = {model.reference for model in models if model.provider == "deepinfra"}
+    assert await found('about:"served by deep"') == served  # in every description, the last word only begun
+    assert await found('about:"deepinfra served"') == set()  # the order counts
+    assert await found("provider:deepinfra -about:deepinfra") == set()
+    by_name = {model.reference for model in models if "gpt-4o" in model.native_id}
+    assert by_name <= await found("about:GPT-4o")
+    for word in ("about:3.5", "about:claude-3.5", "about:gives", "about:L'ama", 'about:"a OR b"', "about:NEAR"):
+        await found(word)  # nothing of it is taken for syntax
+    with pytest.raises(BadTerm, match="needs letters or digits"):
+        await found("about:***")
+    await deck.run("deepinfra")
+    deck.samples.change("deepinfra", "zai-org/GLM-4.6", description="A zebra.")
+    await deck.run("deepinfra")
+    assert await found("about:zebra") == {"deepinfra/zai-org/GLM-4.6"}
+    assert "deepinfra/zai-org/GLM-4.6" not in await found('about:"served by deep"')
+
+
+@BOTH_FILLED
 async def test_pages_are_in_order_and_complete_with_what_is_unknown_last(deck: Deck) -> None:
     for sort in Sort:
         for descending in (False, True):

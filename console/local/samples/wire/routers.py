@@ -1,29 +1,11 @@
-"""Sample models in the providers' own wire formats (reference/originals.md §2.1, and their API documents).
-
-Written apart from console/sync: were a unit or a field misread there, the samples would not be wrong in the same way.
-"""
+"""OpenRouter, Together and DeepInfra: three shapes and three price units."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from console.local.samples.source import SampleModel
-
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class WireFormat:
-    """How a provider answers. ``before`` and ``after`` stand around the records, ``path`` is that of the list."""
-
-    path: str
-    record: Callable[[SampleModel], Record]
-    before: str
-    after: str
-    needs_token: bool
+from console.local.samples.wire.form import Record, WireFormat, number, plain, seconds
 
 
 def _openrouter(model: SampleModel) -> Record:
@@ -35,7 +17,7 @@ def _openrouter(model: SampleModel) -> Record:
     parameters += ["response_format", "structured_outputs"] if model.structured else []
     names = {"input": "prompt", "output": "completion", "cache_read": "input_cache_read"}
     names["cache_write"] = "input_cache_write"
-    pricing = {names[name]: _plain(price.scaleb(-6)) for name, price in model.prices.items()}
+    pricing = {names[name]: plain(price.scaleb(-6)) for name, price in model.prices.items()}
     if model.dynamic:
         pricing = {"prompt": "-1", "completion": "-1"}
     else:
@@ -46,7 +28,7 @@ def _openrouter(model: SampleModel) -> Record:
         "canonical_slug": model.id.partition(":")[0],
         "hugging_face_id": "",
         "name": f"{author.strip('~').replace('-', ' ').title()}: {model.name}",
-        "created": int(model.released.timestamp()) if model.released else 0,
+        "created": seconds(model),
         "description": f"{model.name} takes {' and '.join(inputs)} and gives {' and '.join(model.outputs)}.",
         "context_length": model.context or 0,
         "architecture": {
@@ -72,13 +54,13 @@ def _openrouter(model: SampleModel) -> Record:
 def _together(model: SampleModel) -> Record:
     """USD per 1M tokens as numbers; 0 for what is not paid by the token."""
     pricing: dict[str, float | int] = {"hourly": 0, "input": 0, "output": 0, "base": 0, "finetune": 0}
-    pricing |= {name: _number(model.prices[name]) for name in ("input", "output") if name in model.prices}
+    pricing |= {name: number(model.prices[name]) for name in ("input", "output") if name in model.prices}
     if "cache_read" in model.prices:
-        pricing["cached_input"] = _number(model.prices["cache_read"])
+        pricing["cached_input"] = number(model.prices["cache_read"])
     return {
         "id": model.id,
         "object": "model",
-        "created": int(model.released.timestamp()) if model.released else 0,
+        "created": seconds(model),
         "type": model.kind or "chat",
         "running": False,
         "display_name": model.name,
@@ -97,10 +79,10 @@ def _deepinfra(model: SampleModel) -> Record:
     if not pricing:
         pricing = {"type": "tokens"}
         for name in ("input", "output"):
-            pricing[f"cents_per_{name}_token"] = _number(model.prices[name].scaleb(-4))
+            pricing[f"cents_per_{name}_token"] = number(model.prices[name].scaleb(-4))
         for name, key in (("cache_read", "cached"), ("cache_write", "cache_write")):
             if name in model.prices:
-                pricing[f"rate_per_input_token_{key}"] = _number(model.prices[name] / model.prices["input"])
+                pricing[f"rate_per_input_token_{key}"] = number(model.prices[name] / model.prices["input"])
     kind = model.kind or "text-generation"
     tags = ["tools"] if model.tools else []
     tags += ["reasoning"] if model.reasoning else []
@@ -126,26 +108,7 @@ def _deepinfra(model: SampleModel) -> Record:
 
 
 FORMATS = {
-    "openrouter": WireFormat("/models", _openrouter, '{"data":[', "]}", needs_token=False),
-    "together": WireFormat("/models", _together, "[", "]", needs_token=True),
+    "openrouter": WireFormat("/models", _openrouter, needs_token=False),
+    "together": WireFormat("/models", _together, "[", "]"),
     "deepinfra": WireFormat("/models/list", _deepinfra, "[", "]", needs_token=False),
 }
-
-
-def endless(slug: str, model: SampleModel) -> Iterator[Record]:
-    """A list without an end."""
-    number = 0
-    while True:
-        number += 1
-        record = FORMATS[slug].record(model)
-        record["id" if "id" in record else "model_name"] += f"-{number}"
-        yield record
-
-
-def _plain(amount: Decimal) -> str:
-    return format(amount.normalize(), "f")
-
-
-def _number(amount: Decimal) -> float | int:
-    """As JavaScript would write it: 0.88, 2, 2.7e-05."""
-    return int(amount) if amount == amount.to_integral_value() else float(amount)

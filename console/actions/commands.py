@@ -1,0 +1,126 @@
+"""The actions as a tree of click commands: for the command line, and for the console's ``:`` line.
+
+What a command does is the caller's; here it only gets its parameters, its help and its name.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from console.actions import REGISTRY, Action
+from console.actions.registry import Kind, Parameter
+from console.guard import Danger
+from console.outcome import Refusal
+
+Perform = Callable[[Action, dict[str, Any]], int]
+"""What to do with an action and the options as click has them; returns an exit code."""
+
+_EPILOG = "Exit codes: 0 done or unchanged, 1 failed and undone, 2 refused, 3 pending, 4 partial, 5 interrupted."
+
+
+def add_actions(top: click.Group, perform: Perform) -> None:
+    """A command for every action, in groups by the words of its id."""
+    for action in REGISTRY:
+        *groups, name = action.words
+        parent = top
+        for word in groups:
+            existing = parent.commands.get(word)
+            if not isinstance(existing, click.Group):
+                existing = click.Group(word, help=f"{word.capitalize()}.")
+                parent.add_command(existing)
+            parent = existing
+        parent.add_command(_command(name, action, perform))
+
+
+def _nothing(_action: Action, _given: dict[str, Any]) -> int:
+    return 0
+
+
+class ActionCommand(click.Command):
+    """A command that performs an action of the registry."""
+
+    def __init__(self, name: str, action: Action, **options: Any) -> None:
+        super().__init__(name, **options)
+        self.action = action
+
+
+def read_command(line: str) -> tuple[Action, dict[str, Any]]:
+    """The action and the values of a command line without ``modeldeck``; nothing is done.
+
+    Raises:
+        Refusal: it names no action, or its options are wrong; the sentence is click's.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError as problem:
+        raise Refusal(f"{line[:60]!r} cannot be split into words: {problem}", code="BAD_COMMAND") from None
+    top = click.Group("modeldeck")
+    add_actions(top, _nothing)
+    command: click.Command = top
+    context: click.Context | None = None
+    try:
+        while isinstance(command, click.Group):
+            context = click.Context(command, parent=context, info_name=command.name)
+            if not words:
+                raise Refusal(f"which? {', '.join(sorted(command.commands))}", code="BAD_COMMAND")
+            _, found, words = command.resolve_command(context, words)
+            assert found is not None
+            command = found
+        if not isinstance(command, ActionCommand):
+            raise Refusal(f"{command.name} is a command for the shell, not for here", code="BAD_COMMAND")
+        given = command.make_context(command.name, words, parent=context).params
+    except click.exceptions.Exit:
+        raise Refusal(f"there is no help here: modeldeck {line} in a shell", code="BAD_COMMAND") from None
+    except click.ClickException as problem:
+        raise Refusal(problem.format_message(), code="BAD_COMMAND") from None
+    known = {parameter.name for parameter in command.action.parameters}
+    return command.action, {name: value for name, value in given.items() if name in known and value not in (None, ())}
+
+
+def _command(name: str, action: Action, perform: Perform) -> click.Command:
+    parameters: list[click.Parameter] = [_click_parameter(parameter) for parameter in action.parameters]
+    parameters += [
+        click.Option(["--profile"], help="the profile to work with", metavar="NAME"),
+        click.Option(["--config"], help="the configuration file", type=click.Path(path_type=Path), metavar="FILE"),
+        click.Option(["as_json", "--json"], is_flag=True, help="machine-readable output"),
+    ]
+    if action.danger is Danger.DESTRUCTIVE:
+        parameters.append(click.Option(["--yes"], is_flag=True, help="do not ask"))
+        parameters.append(
+            click.Option(["--confirm"], help="the target's name, which a protected profile asks for", metavar="NAME")
+        )
+
+    def callback(**given: Any) -> int:
+        return perform(action, given)
+
+    text = f"{action.title}." + (f"\n\n{action.details}" if action.details else "")
+    return ActionCommand(name, action, params=parameters, callback=callback, help=text, epilog=_EPILOG)
+
+
+def _click_parameter(parameter: Parameter) -> click.Parameter:
+    # Values are checked in one place for all faces (console/actions/parameters.py), so click only splits them.
+    if parameter.positional:
+        return click.Argument(
+            [parameter.name],
+            required=parameter.required,
+            nargs=-1 if parameter.many else 1,
+            metavar=parameter.name.upper(),
+        )
+    option = f"--{parameter.name.replace('_', '-')}"
+    if parameter.kind is Kind.FLAG:
+        return click.Option([parameter.name, option], is_flag=True, help=parameter.help)
+    shown = f"{parameter.help} (default {parameter.default})" if parameter.default is not None else parameter.help
+    kind: click.ParamType[str] = click.Choice(parameter.choices) if parameter.choices else click.STRING
+    return click.Option(
+        [parameter.name, option],
+        multiple=parameter.many,
+        required=parameter.required,
+        help=shown,
+        type=kind,
+        metavar=None if parameter.choices else parameter.kind.value.upper(),
+    )
