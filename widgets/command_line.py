@@ -24,6 +24,7 @@ class CommandLine(Prompt):
         Binding("ctrl+n", "history(1)", "next command", show=False, id="command.next"),
     ]
     HELP_TITLE = "Command line"
+    ABOVE = True
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ class DiffView(Listing):
     """Changes as groups of fields. New objects come folded, for all of their fields are new."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "fold", "fold", id="diff.fold", key_display="⏎"),
+        Binding("enter", "fold", "fold", id="diff.fold"),
         Binding("n", "next_change(1)", "next change", id="diff.next"),
         Binding("N", "next_change(-1)", "previous change", show=False, id="diff.previous"),
         Binding("z", "fold_all", "fold all", show=False, id="diff.fold_all"),

@@ -43,7 +43,7 @@ class FeedView(Painted, can_focus=True):
     """Shows a ring. Its owner calls `advance` when there is something new, at most some times a second."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "open", id="feed.open", key_display="⏎"),
+        Binding("enter", "open", "open", id="feed.open"),
         Binding("f", "follow", "follow", id="feed.follow"),
         Binding("space", "pause", "pause", id="feed.pause"),
         Binding("up,k", "move(-1)", "up", show=False, id="feed.up"),

@@ -31,7 +31,7 @@ class FilterBar(Prompt):
 
     def show_error(self, sentence: str, start: int = 0, end: int = 0) -> None:
         """Say what is wrong, with carets below the part from ``start`` to ``end`` of the text."""
-        width = max(1, self.size.width - 2)
+        width = max(1, (self.size.width or self.app.size.width) - 2)
         at = min(3 + start, width - 1)
         carets = sign("caret") * max(1, min(end - start, width - at))
         sentence = shown(sentence)

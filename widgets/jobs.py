@@ -20,7 +20,7 @@ class JobsDrawer(Listing):
     """The jobs of a `JobBook`, one line each; open it by the class ``-open``."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "details", id="jobs.open", key_display="⏎"),
+        Binding("enter", "open", "details", id="jobs.open"),
         Binding("x", "cancel", "cancel", id="jobs.cancel"),
         Binding("escape", "close", "close", id="jobs.close"),
     ]

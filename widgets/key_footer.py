@@ -87,6 +87,7 @@ class KeyFooter(Painted):
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+        self.app.screen_change_signal.subscribe(self, self._bindings_changed)
         self.call_after_refresh(self.update)
 
     def _bindings_changed(self, _screen: Screen[Any]) -> None:
@@ -94,9 +95,11 @@ class KeyFooter(Painted):
 
     def update(self) -> None:
         """Look again what works, and how many jobs run; draw it where it is otherwise."""
-        if not self.is_attached:
+        if not self.is_attached or self.screen not in self.app.screen_stack:
             return
-        self._hints = [hint for hint in live_keys(self.screen) if hint.show and hint.enabled]
+        # Under a dialog the keys of the dialog are the ones that work.
+        top = self.app.screen if self.app.screen.is_modal else self.screen
+        self._hints = [hint for hint in live_keys(top) if hint.show and hint.enabled]
         if self._parts() != self._drawn:
             self.refresh()
 

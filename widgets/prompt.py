@@ -76,9 +76,11 @@ class SuggestionList(Painted):
     def chosen(self) -> Suggestion | None:
         return None if self._chosen is None else self.suggestions[self._chosen]
 
-    def show(self, suggestions: Iterable[Suggestion]) -> None:
+    def show(self, suggestions: Iterable[Suggestion], *, above: bool = False) -> None:
         self.suggestions, self._chosen = tuple(suggestions), None
         self.set_class(bool(self.suggestions), "-open")
+        if above:  # the line, which is one high
+            self.styles.offset = (0, -1 - self._rows)
         self.refresh(layout=True)
 
     def choose(self, step: int) -> None:
@@ -144,6 +146,8 @@ class Prompt(Widget):
         Binding("escape", "leave", "leave", id="prompt.leave"),
     ]
     HELP_TITLE = "Typing"
+    ABOVE: ClassVar[bool] = False
+    """Whether suggestions stand above the line."""
     DEFAULT_CSS = """
     Prompt { height: auto; layout: vertical; }
     Prompt > Horizontal { height: 1; }
@@ -265,7 +269,8 @@ class Prompt(Widget):
         self._waiting = False
         if self._suggest is not None and self._input.has_focus:
             found = self._suggest(self.text, self._input.cursor_position)
-            self._list.show(each for each in found if each.text != self.text[each.start : each.end])
+            fresh = (each for each in found if each.text != self.text[each.start : each.end])
+            self._list.show(fresh, above=self.ABOVE)
         if self.text != self._told:
             self._told = self.text
             self.text_changed(self.text)

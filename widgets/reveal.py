@@ -55,7 +55,7 @@ class Reveal(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "copy", id="reveal.copy"),
         Binding("y", "close", "I have it, close", id="reveal.close"),
-        Binding("enter", "enter", "twice: close", id="reveal.enter", key_display="⏎"),
+        Binding("enter", "enter", "twice: close", id="reveal.enter"),
     ]
     HELP_TITLE = "Shown once"
 

@@ -21,7 +21,7 @@ class VirtualTable(TableBody):
     """Rows on the line API. Whoever owns the rows sorts and filters them; the table asks and shows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "open", id="table.open", key_display="⏎"),
+        Binding("enter", "open", "open", id="table.open"),
         Binding("up,k", "move(-1)", "up", show=False, id="table.up"),
         Binding("down,j", "move(1)", "down", show=False, id="table.down"),
         Binding("K", "move(-10)", "up ten", show=False, id="table.up_ten"),

@@ -14,6 +14,7 @@ from typing import Any
 from textual import events
 from textual.app import App, ReturnType
 from textual.message import Message
+from textual.widgets import Input
 
 _FENCES = 5
 """How often the way is walked before the next key: what a key sets off (submitted, passed on) needs some more turns."""
@@ -43,17 +44,23 @@ class OrderedKeys(App[ReturnType]):
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
-        elif self._fence is None:
+        elif self._fence is None and not self._waiting_keys:
             await self._act_on(event)
         else:
             self._waiting_keys.append(event)
 
     async def _act_on(self, event: events.Key | events.Paste) -> None:
+        target = self.focused or self.screen
+        if isinstance(target, Input) and isinstance(event, events.Key) and event.is_printable:
+            # A letter moves nothing: the next key finds the same field, behind it in the same queue.
+            await super().on_event(event)
+            if self._waiting_keys:
+                self.call_next(self._act_on, self._waiting_keys.popleft())
+            return
         self._rounds_left = _FENCES
         # Set before the key goes out: an action that is run at once may bring the next event in.
         self._fences_set += 1
         self._fence = number = self._fences_set
-        target = self.focused or self.screen
         await super().on_event(event)
         self._send_fence(target, number)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
+from textual.pilot import Pilot
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
@@ -49,6 +51,14 @@ def burst(app: App[Any], *keys: str) -> None:
         app.post_message(events.Key(key, key if len(key) == 1 else None))
 
 
+async def settled(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
+    """Until the condition holds; the assertion that follows says what was wrong where it never does."""
+    for _ in range(200):
+        if condition():
+            return
+        await pilot.pause(0.02)
+
+
 def typed(app: App[Any], selector: str) -> str:
     return app.query_one(selector, Input).value
 
@@ -57,7 +67,7 @@ async def test_what_is_typed_after_tab_goes_into_the_next_field() -> None:
     app = _Form()
     async with app.run_test() as pilot:
         burst(app, *"one", "tab", *"two", "shift+tab", "!")
-        await pilot.pause(0.2)
+        await settled(pilot, lambda: typed(app, "#first").endswith("!"))
         assert (typed(app, "#first"), typed(app, "#second")) == ("one!", "two")
 
 
@@ -65,7 +75,7 @@ async def test_what_is_typed_after_enter_goes_where_enter_leads() -> None:
     app = _Form()
     async with app.run_test() as pilot:
         burst(app, *"one", "enter", *"two")
-        await pilot.pause(0.2)
+        await settled(pilot, lambda: len(typed(app, "#first") + typed(app, "#second")) == 6)
         assert (typed(app, "#first"), typed(app, "#second")) == ("one", "two")
 
 
@@ -73,7 +83,7 @@ async def test_what_is_typed_after_a_key_that_opens_a_window_goes_into_the_windo
     app = _Form()
     async with app.run_test() as pilot:
         burst(app, "a", "f2", *"name", "enter", "b")
-        await pilot.pause(0.3)
+        await settled(pilot, lambda: "b" in typed(app, "#first"))
         assert app.answers == ["name"]
         assert typed(app, "#first") == "ab"
 
@@ -84,14 +94,14 @@ async def test_a_paste_keeps_its_place_between_keys() -> None:
         burst(app, "a", "tab")
         app.post_message(events.Paste("pasted"))
         burst(app, "b")
-        await pilot.pause(0.2)
+        await settled(pilot, lambda: typed(app, "#second").endswith("b"))
         assert (typed(app, "#first"), typed(app, "#second")) == ("a", "pastedb")
 
 
 async def test_a_widget_that_goes_away_with_its_key_does_not_lock_the_keyboard() -> None:
     class Vanishing(Input):
         async def _on_key(self, event: events.Key) -> None:
-            if event.key == "x":
+            if event.key == "f3":
                 self.remove()
             else:
                 await super()._on_key(event)
@@ -103,7 +113,7 @@ async def test_a_widget_that_goes_away_with_its_key_does_not_lock_the_keyboard()
 
     app = Vanish()
     async with app.run_test() as pilot:
-        burst(app, "x", "tab", *"still")
-        await pilot.pause(1.5)
+        burst(app, "f3", "tab", *"still")
+        await settled(pilot, lambda: typed(app, "#second").endswith("l"))
         assert "still".endswith(typed(app, "#second"))
         assert typed(app, "#second")
