@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from console.bridge import Job
 from console.outcome import Ending
-from screens.details import Details, Fact, Title
+from screens.details import Details, Fact, Title, local_time
 from screens.frame import DeckScreen
 from screens.split import Split
 from widgets.filter_bar import FilterBar
@@ -45,6 +45,7 @@ class AuditScreen(DeckScreen):
 
     VIEW = "audit"
     ACTIONS = ("publish", "update", "unpublish", "keys.", "sync.", "operations.")
+    EMPTY = "nothing was done yet"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter", id="audit.filter", key_display="/"),
         Binding("v", "verify", "verify chain", id="audit.verify"),
@@ -58,7 +59,7 @@ class AuditScreen(DeckScreen):
 
     def body(self) -> Iterable[Widget]:
         yield FilterBar(placeholder="who, what, or how it ended", things="rows", id="filter")
-        table = VirtualTable(COLUMNS, empty="nothing was done yet", can_mark=False, id="main")
+        table = VirtualTable(COLUMNS, empty="reading …", can_mark=False, id="main")
         yield Split(table, Details(id="details"))
 
     @property
@@ -66,7 +67,7 @@ class AuditScreen(DeckScreen):
         return self.query_one("#main", VirtualTable)
 
     async def load(self) -> None:
-        rows = await self.rows("audit", {"limit": _ROWS})
+        rows = await self.listed("audit", {"limit": _ROWS})
         if rows is not None:
             self._rows = rows
             self._show()
@@ -121,6 +122,13 @@ def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _facts(row: Mapping[str, Any]) -> Iterable[Fact]:
     yield Title(f"{row['action']} {row['target']}")
-    for name, value in row.items():
-        if name not in ("action", "target") and value not in (None, "", [], {}):
+    yield Fact("outcome", row["outcome"])
+    yield Fact("at", local_time(row["at"]))
+    words = {"actor": "", "via": "via ", "origin": "from ", "tenant": "for "}
+    yield Fact("by", " ".join(f"{word}{row[name]}" for name, word in words.items() if row[name]))
+    for name, value in row["detail"].items():
+        if name != "items":
             yield Fact(name, value)
+    for number, (item, state) in enumerate(row["detail"].get("items", ())):
+        yield Fact("parts" if not number else "", f"{state:<10} {item}")
+    yield Fact("row", f"{row['seq']}, {row['hash'][:16]}", "muted")

@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from console.bridge import Job
 from console.catalog.completion import Vocabulary, complete
-from console.catalog.index import CatalogIndex, Row
+from console.catalog.index import CatalogIndex, Found, Row
 from console.catalog.query import BadTerm, Query, parse
 from console.outcome import ModeldeckError
 from screens.details import Details, Fact, Line, Title
@@ -28,7 +28,7 @@ from widgets.theme import State, sign
 from widgets.virtual_table import VirtualTable
 
 COLUMNS = (
-    Column("name", "MODEL", 24, grow=3, priority=9, sortable=True),
+    Column("name", "MODEL", 24, grow=3, middle=True, priority=9, sortable=True),
     Column("provider", "PROVIDER", 10, grow=1, priority=8, sortable=True),
     Column("context", "CTX", 5, right=True, priority=6, sortable=True),
     Column("input", "IN $/M", 7, right=True, priority=7, sortable=True),
@@ -45,10 +45,9 @@ _PER_MILLION = 10**9
 class CatalogRows:
     """What a query found, as the table asks for it."""
 
-    def __init__(self, index: CatalogIndex, positions: Sequence[int]) -> None:
+    def __init__(self, index: CatalogIndex, positions: list[int]) -> None:
         self._index = index
-        self._positions = positions
-        self._place: dict[int, int] | None = None
+        self._positions = Found(positions)
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -58,11 +57,7 @@ class CatalogRows:
 
     def position(self, key: Hashable) -> int | None:
         at = self._index.position_of(int(str(key)))
-        if at is None:
-            return None
-        if self._place is None:
-            self._place = {position: place for place, position in enumerate(self._positions)}
-        return self._place.get(at)
+        return None if at is None else self._positions.place_of(at)
 
     def cells(self, position: int) -> Sequence[str | Text]:
         row = self._index.row(self._positions[position])
@@ -307,7 +302,7 @@ def _facts(model: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> Itera
         yield Line(("the same model elsewhere, $ per million in / out", "muted"))
         for offer in others[:12]:
             paint = "good" if _cheaper(offer, model) else ""
-            amounts = f"{offer['input'] or sign('more'):>8} / {offer['output'] or sign('more'):<8}"
+            amounts = f"{_offered(offer, 'input'):>8} / {_offered(offer, 'output'):<8}"
             yield Line(f"  {offer['provider']:<14} ", (amounts, paint), (f" {compact(offer['context'])}", "muted"))
     if model["description"]:
         yield Line("")
@@ -322,6 +317,13 @@ def _spelled(million: str | None, known: Mapping[str, Any]) -> str:
     if known["state"] != "known":
         return str(known["state"])
     return f"{million} $/M" if million is not None else f"{known['usd']} $ per {known['per']}"
+
+
+def _offered(offer: Mapping[str, Any], kind: str) -> str:
+    amount = offer[kind]
+    if amount is None:
+        return price(None, "dynamic" if offer["price_state"] == "dynamic" else "unknown")
+    return price(Decimal(amount), "known" if Decimal(amount) else "free")
 
 
 def _cheaper(offer: Mapping[str, Any], model: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from widgets.fit import padded, shown, wrapped
 from widgets.listing import Listing
@@ -34,6 +35,11 @@ class Details(Listing, can_focus=False):
         for fact in self._facts:
             lines += fact.lines(max(20, self.width - 1))
         return lines
+
+
+def local_time(moment: str) -> str:
+    """``2026-11-21 02:43:00`` where the operator is, of a moment as the services write it."""
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 class Fact:

@@ -11,7 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from screens.details import Details, Line, Title
+from screens.commanding import Lines
+from screens.details import Line, Title
 from screens.frame import Deck
 from widgets.fit import wrapped
 from widgets.key_footer import KeyFooter
@@ -67,7 +68,7 @@ class ExamplesWindow(ModalScreen[None]):
         width: 96%; max-width: 110; height: auto; max-height: 90%; border: round $accent; padding: 0 1;
         background: $background;
     }
-    ExamplesWindow Details { height: auto; max-height: 100%; }
+    ExamplesWindow Lines { height: auto; max-height: 1fr; }
     """
 
     def __init__(self, row: Mapping[str, Any]) -> None:
@@ -78,7 +79,7 @@ class ExamplesWindow(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = f"calling {self._row['name']}"
-            yield Details(id="text")
+            yield Lines(id="text")
             yield KeyFooter()
 
     def on_mount(self) -> None:
@@ -91,7 +92,9 @@ class ExamplesWindow(ModalScreen[None]):
             for line in text.splitlines():
                 lines += [Line(("  " + piece, "accent")) for piece in wrapped(line, self.app.size.width - 12) or [""]]
             lines.append(Line(""))
-        self.query_one("#text", Details).show(lines)
+        shown = self.query_one(Lines)
+        shown.show(lines)
+        shown.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "copy" or parameters[0] in self._examples

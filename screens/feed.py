@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import ClassVar
 
 from rich.text import Text
@@ -108,6 +109,9 @@ class FeedScreen(DeckScreen):
         self.feed.set_filter(matches if wanted else None)
         self.query_one(FilterBar).show_count(self.feed.shown, len(events))
 
+    def on_prompt_submitted(self) -> None:
+        self.feed.focus()
+
     def on_prompt_left(self) -> None:
         self.feed.focus()
 
@@ -156,7 +160,8 @@ def summary(live: Live) -> Text:
         text.append(f"  {safe(_WORDS.get(prefix, prefix))} {count / 10:.1f}", style="muted")
     text.append("  " + spark([sum(counts.values()) for counts in rates], 20), style="accent")
     if link.reconnects:
-        text.append(f"  {link.reconnects} reconnects, complete again", style="muted")
+        when = f"{datetime.fromtimestamp(link.last_load).astimezone():%H:%M:%S}" if link.last_load else "…"
+        text.append(f"  complete again since {when}, reconnect {link.reconnects}", style="muted")
     return text
 
 

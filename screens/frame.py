@@ -18,6 +18,7 @@ from widgets.error_bar import ErrorBar
 from widgets.jobs import JobsDrawer
 from widgets.key_footer import KeyFooter
 from widgets.status_line import StatusLine
+from widgets.virtual_table import VirtualTable
 
 if TYPE_CHECKING:
     from textual.widget import Widget
@@ -77,10 +78,13 @@ class DeckScreen(Screen[None]):
     """Events of the feed that make what is shown stale: ``api_key``, ``published_model_info``."""
     ACTIONS: ClassVar[tuple[str, ...]] = ()
     """Prefixes of actions that do so when one of this session's ends: ``keys.``."""
+    EMPTY: ClassVar[str] = ""
+    """What the list says where there is truly nothing, which is known only after it was read."""
     DEFAULT_CSS = """
     DeckScreen { layout: vertical; overflow-x: hidden; overflow-y: hidden; }
     """
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - as Textual declares it
+    # Where a list with all of its columns fits beside its details.
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - as Textual declares it
     AUTO_FOCUS: ClassVar[str | None] = "#main"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("full_stop", "details(1)", "details down", show=False, id="details.down", key_display="."),
@@ -133,7 +137,8 @@ class DeckScreen(Screen[None]):
         self.reload()
 
     def reload(self) -> None:
-        if self.bridge.ready:
+        # Before it is mounted there is nothing to show it in; when it has been, it comes to the front and reads.
+        if self.bridge.ready and self.is_mounted:
             begin(self, self.load, f"reading {self.VIEW}", "load")
 
     def stale(self) -> None:
@@ -196,6 +201,13 @@ class DeckScreen(Screen[None]):
             return None
         data = outcome.data
         return list(data["rows"] if isinstance(data, Mapping) and "rows" in data else data)
+
+    async def listed(self, identifier: str, values: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]] | None:
+        """As `rows`, for the list called ``main``: where it stays empty, it says whether that is so or not known."""
+        found = await self.rows(identifier, values)
+        table = self.query_one("#main", VirtualTable)
+        table.set_empty(self.EMPTY if found is not None else "not known: it could not be read (! says why)")
+        return found
 
     def in_tenant(self) -> dict[str, Any]:
         """The parameter that narrows a list to the tenant that is chosen."""

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from console.bridge import Job
-from screens.details import Details, Fact, Line, Title
+from screens.details import Details, Fact, Line, Title, local_time
 from screens.forms import ask_values
 from screens.frame import DeckScreen, begin
 from screens.split import Split
@@ -32,6 +32,7 @@ COLUMNS = (
     Column("owner", "OWNER", 8, grow=1, priority=2, sortable=True),
     Column("kind", "KIND", 6, priority=3, sortable=True),
     Column("models", "MODELS", 6, right=True, priority=4, sortable=True),
+    Column("used", "LAST USED", 9, right=True, priority=7, sortable=True),
     Column("expires", "EXPIRES", 8, right=True, priority=6, sortable=True),
     Column("state", "STATE", 22, priority=8, sortable=True),
 )
@@ -43,6 +44,7 @@ class KeysScreen(DeckScreen):
     VIEW = "keys"
     PREFIXES = frozenset({"api_key"})
     ACTIONS = ("keys.",)
+    EMPTY = "no keys yet: n issues the first"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "create", "new", id="keys.create"),
         Binding("r", "rotate", "rotate", id="keys.rotate"),
@@ -61,7 +63,7 @@ class KeysScreen(DeckScreen):
         self._all = False
 
     def body(self) -> Iterable[Widget]:
-        table = VirtualTable(COLUMNS, empty="no keys yet: n issues the first", can_mark=False, id="main")
+        table = VirtualTable(COLUMNS, empty="reading …", can_mark=False, id="main")
         yield Split(table, Details(id="details"))
 
     @property
@@ -74,7 +76,7 @@ class KeysScreen(DeckScreen):
         return self._rows.get(str(self.table.cursor_key))
 
     async def load(self) -> None:
-        rows = await self.rows("keys.list", {"all": self._all} | self.in_tenant())
+        rows = await self.listed("keys.list", {"all": self._all} | self.in_tenant())
         if rows is None:
             return
         before = self._rows
@@ -85,6 +87,7 @@ class KeysScreen(DeckScreen):
         self.table.mark_changed(changed)
         if (wanted := self.take_wanted()) is not None:
             self.table.move_to(wanted)
+        self.refresh_bindings()
         await self._load_details()
 
     def tick(self) -> None:
@@ -113,6 +116,7 @@ class KeysScreen(DeckScreen):
             row["owner"],
             row["kind"],
             "all" if row["kind"] == "client" and not row["model_count"] else str(row["model_count"]),
+            _used(row),
             _expiry(row["expires_at"]),
             STATES.get(row["state"], State.UNKNOWN).text(word),
         )
@@ -130,6 +134,7 @@ class KeysScreen(DeckScreen):
         details.show(_facts(outcome.data))
 
     def on_virtual_table_moved(self) -> None:
+        self.refresh_bindings()
         begin(self, self._load_details, "details", "details")
 
     def on_virtual_table_sort_asked(self, event: VirtualTable.SortAsked) -> None:
@@ -184,8 +189,14 @@ def _differs(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
 
 
 def _sort_value(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
-    value = row[{"models": "model_count", "expires": "expires_at"}.get(column, column)]
+    value = row[{"models": "model_count", "expires": "expires_at", "used": "last_used"}.get(column, column)]
     return value is None, value if value is not None else ""
+
+
+def _used(row: Mapping[str, Any]) -> str:
+    if row["last_used"] is None:
+        return sign("more") if row["uses"] is None else "never"
+    return age((datetime.now(UTC) - datetime.fromisoformat(row["last_used"])).total_seconds())
 
 
 def _expiry(moment: str | None) -> str:
@@ -200,7 +211,7 @@ def _facts(key: Mapping[str, Any]) -> Iterable[Fact]:
     models = ", ".join(key["models"]) or "none of its own"
     also = "; and every published model" if key["kind"] == "client" else ""
     yield Fact("models", models + also)
-    yield Fact("expires", key["expires_at"] or "never")
+    yield Fact("expires", local_time(key["expires_at"]) if key["expires_at"] else "never")
     yield Line("")
     for generation in reversed(key["generations"]):
         yield Line(*_generation(generation))
@@ -222,5 +233,6 @@ def _generation(generation: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"gen {generation['generation']:<3}", "strong"),
         (f"{generation['digest']} {sign('more')}{generation['last_four']}  ", "muted"),
         (f"{issued:{day}}  ", ""),
-        (f"{state.glyph} {words}", state.paint),
+        (f"{state.glyph} {words:<16}", state.paint),
+        (f"  {generation['uses']} uses, {_used(generation)}" if generation["uses"] else "", "muted"),
     ]

@@ -47,6 +47,7 @@ class OverviewScreen(DeckScreen):
         Binding("r", "look", "look again", id="overview.look"),
         Binding("R", "recover", "recover", id="overview.recover"),
     ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - as Textual declares it
     DEFAULT_CSS = """
     OverviewScreen #main { height: 2fr; min-height: 5; }
     OverviewScreen Horizontal { height: 3fr; border-top: solid $foreground 30%; }

@@ -35,6 +35,7 @@ class PublishScreen(DeckScreen):
 
     VIEW = "publish"
     AUTO_FOCUS = None
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "apply", "apply", id="publish.apply", priority=True),
         Binding("ctrl+x", "cancel", "cancel", id="publish.cancel"),
@@ -48,7 +49,8 @@ class PublishScreen(DeckScreen):
     PublishScreen .split--details { width: 1fr; }
     PublishScreen.-narrow .split--list { height: 1fr; }
     PublishScreen.-narrow .split--details { height: 1fr; }
-    PublishScreen.-narrow.-applying .split--list { height: 4; }
+    PublishScreen.-narrow.-applying .split--list { display: none; }
+    PublishScreen.-narrow.-applying .split--details { border-top: none; }
     PublishScreen #head { height: auto; max-height: 6; }
     PublishScreen Checklist { display: none; }
     PublishScreen.-applying Checklist { display: block; height: 1fr; }
@@ -87,8 +89,8 @@ class PublishScreen(DeckScreen):
         await side.remove_children()
         form = Form(specs)
         await side.mount(form)
-        wrong = form.errors
-        (form.field(next(iter(wrong))) if wrong else form).focus()
+        missing = [*form.errors, *(name for name in ("tenant",) if not form.values[name])]
+        (form.field(missing[0]) if missing else form).focus()
         self._say(Line(("fill in what is to be published; the plan follows as you type", "muted")))
         self.query_one(DiffView).show(())
         self._wish()
@@ -156,7 +158,9 @@ class PublishScreen(DeckScreen):
             return running
         if action == "clear":
             return not running
-        return self._plan is not None and not running if action == "to_plan" else True
+        if action == "to_plan":
+            return self._plan is not None and not self.has_class("-applying")
+        return True
 
     def action_apply(self) -> None:
         form = self.form
@@ -220,7 +224,7 @@ def _ended(job: Job, outcome: Outcome) -> Iterable[Fact]:
     yield Fact(f"{state.glyph} {outcome.ending.value}", outcome.summary, state.paint)
     yield Fact("took", elapsed(job.seconds), "muted")
     data: Mapping[str, Any] = outcome.data if isinstance(outcome.data, Mapping) else {}
-    if good and "url" in data:
+    if good and "url" in data and data["url"] not in outcome.summary:
         yield Fact("URL", data["url"], "accent")
     if outcome.then:
         yield Fact("next", outcome.then, "muted")

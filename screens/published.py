@@ -10,11 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from console.publishing.types import Plan
-from screens.details import Details, Fact, Line, Title
+from screens.details import Details, Fact, Line, Title, local_time
 from screens.forms import ask_values
 from screens.frame import DeckScreen, begin
 from screens.plans import PlanWindow
 from screens.split import Split
+from widgets.meter_text import compact
 from widgets.table_rows import Column, ListRows
 from widgets.theme import State
 from widgets.virtual_table import VirtualTable
@@ -22,10 +23,11 @@ from widgets.virtual_table import VirtualTable
 _WATCH_SECONDS = 5
 """How often a publication that is not ready is looked at again while somebody watches."""
 COLUMNS = (
-    Column("name", "MODEL", 16, grow=3, priority=9, sortable=True),
+    Column("name", "MODEL", 16, grow=3, middle=True, priority=9, sortable=True),
     Column("tenant", "TENANT", 8, grow=1, priority=6, sortable=True),
     Column("kind", "KIND", 11, priority=2, sortable=True),
     Column("rpm", "RPM", 6, right=True, priority=4, sortable=True),
+    Column("requests", "REQUESTS", 8, right=True, priority=5, sortable=True),
     Column("source", "SOURCE", 12, grow=2, priority=3, middle=True, sortable=True),
     Column("state", "STATE", 14, priority=8, sortable=True),
 )
@@ -37,6 +39,7 @@ class PublishedScreen(DeckScreen):
     VIEW = "published"
     PREFIXES = frozenset({"published_model_info"})
     ACTIONS = ("publish", "update", "unpublish", "operations.")
+    EMPTY = "nothing is published: p in the catalog publishes"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "update", "limits", id="published.update"),
         Binding("d", "diff", "diff", id="published.diff"),
@@ -53,9 +56,7 @@ class PublishedScreen(DeckScreen):
         self._ticks = 0
 
     def body(self) -> Iterable[Widget]:
-        table = VirtualTable(
-            COLUMNS, empty="nothing is published: p in the catalog publishes", can_mark=False, id="main"
-        )
+        table = VirtualTable(COLUMNS, empty="reading …", can_mark=False, id="main")
         yield Split(table, Details(id="details"))
 
     @property
@@ -68,7 +69,7 @@ class PublishedScreen(DeckScreen):
         return self._rows.get(str(self.table.cursor_key))
 
     async def load(self) -> None:
-        rows = await self.rows("published", self.in_tenant())
+        rows = await self.listed("published", self.in_tenant())
         if rows is None:
             return
         before, self._rows = self._rows, {row["name"]: row for row in rows}
@@ -76,6 +77,7 @@ class PublishedScreen(DeckScreen):
         self.table.mark_changed([name for name, row in self._rows.items() if before and before.get(name) != row])
         if (wanted := self.take_wanted()) is not None:
             self.table.move_to(wanted)
+        self.refresh_bindings()
         self._show_details()
 
     def tick(self) -> None:
@@ -168,7 +170,8 @@ def state_of(row: Mapping[str, Any]) -> tuple[State, str]:
 def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
     state, word = state_of(row)
     rpm = row["limits"]["requests_per_minute"]
-    return row["name"], row["tenant"], row["kind"], "none" if rpm is None else str(rpm), row["source"], state.text(word)
+    limit = "none" if rpm is None else str(rpm)
+    return row["name"], row["tenant"], row["kind"], limit, compact(row["requests"]), row["source"], state.text(word)
 
 
 def _sort_value(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
@@ -188,7 +191,7 @@ def _facts(row: Mapping[str, Any]) -> Iterable[Fact]:
     rpm = limits["requests_per_minute"]
     yield Fact("limits", f"{rpm} requests a minute for each key" if rpm else "no request limit")
     yield Fact("timeout", f"{limits['timeout_seconds']} s")
-    yield Fact("since", row["created_at"])
+    yield Fact("since", local_time(row["created_at"]))
     yield Fact("endpoint", row["endpoint_id"], "muted")
     for number, target in enumerate(row["objects"]):
         yield Fact("objects" if not number else "", target, "muted")

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from console.bridge import Job
-from screens.details import Details, Fact, Line, Title
+from screens.details import Details, Fact, Line, Title, local_time
 from screens.frame import DeckScreen
 from screens.split import Split
 from widgets.meter_text import age, elapsed
@@ -41,6 +41,7 @@ class SyncScreen(DeckScreen):
 
     VIEW = "sync"
     ACTIONS = ("sync.",)
+    EMPTY = "no provider is set up"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run(False)", "sync", id="sync.run"),
         Binding("d", "run(True)", "dry run", id="sync.dry_run"),
@@ -63,7 +64,7 @@ class SyncScreen(DeckScreen):
         return self.query_one("#main", VirtualTable)
 
     async def load(self) -> None:
-        rows = await self.rows("sync.status")
+        rows = await self.listed("sync.status")
         if rows is None:
             return
         before, self._rows = self._rows, {row["provider"]: row for row in rows}
@@ -107,7 +108,7 @@ class SyncScreen(DeckScreen):
         if row is not None:
             yield Title(row["provider"])
             yield Fact("outcome", row["outcome"])
-            yield Fact("last", row["finished_at"] or "never")
+            yield Fact("last", local_time(row["finished_at"]) if row["finished_at"] else "never")
             yield Fact("", row["sentence"])
 
     def on_virtual_table_moved(self) -> None:

@@ -30,6 +30,7 @@ from console.access.body import inspect_body
 from console.access.decision import Allowed, Ask, Body, Denied, bearer, decide
 from console.access.mirror import Mirror
 from console.access.types import digest_of
+from console.access.used import FLUSH_SECONDS, Tally
 from console.config import AccessRules
 from console.serving import Serving
 
@@ -49,10 +50,14 @@ class Authorizer:
 
     Args:
         reads: where the model is found: ``header`` (the local Envoy has extracted it) or ``body``
+        tally: where decisions are counted; None where nobody asks
     """
 
-    def __init__(self, mirror: Mirror, rules: AccessRules, *, reads: Literal["header", "body"]) -> None:
+    def __init__(
+        self, mirror: Mirror, rules: AccessRules, *, reads: Literal["header", "body"], tally: Tally | None = None
+    ) -> None:
         self.mirror = mirror
+        self._tally = tally
         self._rules = rules
         self._reads = reads
         self.draining = False
@@ -60,7 +65,10 @@ class Authorizer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path.startswith(_PREFIX):
-            answer = self._unavailable() or self._decide(await self._ask(scope, receive))
+            ask = await self._ask(scope, receive)
+            answer = self._unavailable() or self._decide(ask)
+            if self._tally is not None:
+                self._tally.saw(answer, ask.client, time.time())
             if isinstance(answer, Allowed):
                 headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
                 await _answer(send, 200, headers, b"")
@@ -185,7 +193,8 @@ async def serve(redis: Redis, rules: AccessRules, *, host: str, port: int, reads
         OSError: the address cannot be had.
     """
     mirror = Mirror(redis, rules, instance=f"{socket.gethostname()}-{os.getpid()}")
-    authorizer = Authorizer(mirror, rules, reads=reads)
+    tally = Tally(redis)
+    authorizer = Authorizer(mirror, rules, reads=reads, tally=tally)
     serving = Serving(
         authorizer,
         host=host,
@@ -200,7 +209,7 @@ async def serve(redis: Redis, rules: AccessRules, *, host: str, port: int, reads
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
     await serving.start()
-    duties = [asyncio.create_task(duty) for duty in (mirror.run(), _beat(mirror))]
+    duties = [asyncio.create_task(duty) for duty in (mirror.run(), _beat(mirror), _count(tally))]
     try:
         await stopping.wait()
         authorizer.draining = True
@@ -210,6 +219,7 @@ async def serve(redis: Redis, rules: AccessRules, *, host: str, port: int, reads
             task.cancel()
         await asyncio.gather(*duties, return_exceptions=True)
         with contextlib.suppress(RedisError, OSError):
+            await tally.flush()
             await mirror.withdraw()
         await redis.aclose()
 
@@ -219,3 +229,10 @@ async def _beat(mirror: Mirror) -> None:
         await asyncio.sleep(0.5)
         with contextlib.suppress(RedisError, OSError):
             await mirror.heartbeat()
+
+
+async def _count(tally: Tally) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_SECONDS)
+        with contextlib.suppress(RedisError, OSError):
+            await tally.flush()

@@ -65,6 +65,25 @@ ACTIONS = (
         details="The document goes to standard output. Prices in CSV are USD per million tokens.",
     ),
     Action(
+        "cache.invalidate",
+        "Void caches of the catalog",
+        f"{_MODELS}:invalidate",
+        (
+            Parameter(
+                "kind",
+                "of cache",
+                Kind.CHOICE,
+                default="models",
+                choices=("models", "model-detail", "rankings", "search"),
+            ),
+            Parameter("gateway", "with models: only this provider's"),
+            Parameter("model", "with model-detail: provider/model-id"),
+        ),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        details="A sync does this by itself, for just what changed.",
+    ),
+    Action(
         "models.hide",
         "Hide a model",
         f"{_DECISIONS}:hide",

@@ -45,6 +45,7 @@ ACTIONS = (
             Column("OWNER", "owner"),
             Column("KIND", "kind"),
             Column("MODELS", "model_count", right=True),
+            Column("LAST USED", "last_used"),
             Column("EXPIRES", "expires_at"),
             Column("GRACE LEFT s", "grace_left", right=True),
             Column("STATE", "state"),

@@ -47,6 +47,7 @@ ACTIONS = (
             Column("TENANT", "tenant"),
             Column("KIND", "kind"),
             Column("SOURCE", "source"),
+            Column("REQUESTS", "requests", right=True),
             Column("STATE", "state"),
             Column("URL", "url"),
             Column("REASON", "reason"),

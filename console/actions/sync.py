@@ -5,6 +5,8 @@ from console.guard import Danger, Role
 
 _SYNC = "console.sync.handlers"
 _PROVIDERS = Parameter("provider", "only these; all by default", positional=True, many=True)
+_SCHEDULE = "console.sync.schedule_handlers"
+_SOME = Parameter("provider", "which", positional=True, required=True, many=True)
 _HELD = Parameter("held", "numbers of held changes", positional=True, required=True, many=True)
 
 ACTIONS = (
@@ -58,6 +60,8 @@ ACTIONS = (
             Column("OUTCOME", "outcome"),
             Column("LAST", "finished_at"),
             Column("IN ORDER", "good_at"),
+            Column("NEXT", "next_run_at"),
+            Column("PAUSED", "paused"),
             Column("WHAT HAPPENED", "sentence"),
         ),
     ),
@@ -108,6 +112,67 @@ ACTIONS = (
             Column("DETAIL", "detail"),
         ),
         details="Without a filter: the runs. With one: field by field, what was and what is.",
+    ),
+    Action(
+        "sync.schedule",
+        "Show when each provider is due",
+        f"{_SCHEDULE}:show",
+        columns=(
+            Column("PROVIDER", "provider"),
+            Column("NEXT", "next_run_at"),
+            Column("EVERY min", "minutes", right=True),
+            Column("SLOWED", "slowed", right=True),
+            Column("STATE", "state"),
+            Column("WHY THEN", "reason"),
+        ),
+        details="Looked after wherever `modeldeck run` runs. SLOWED: so many intervals, for a list that never changes.",
+    ),
+    Action(
+        "sync.pause",
+        "Leave providers alone",
+        f"{_SCHEDULE}:pause",
+        (_SOME,),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        details="The schedule and `sync run` without a name leave them out; what is being synced is finished.",
+    ),
+    Action(
+        "sync.resume",
+        "Look after paused providers again",
+        f"{_SCHEDULE}:resume",
+        (_SOME,),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+    ),
+    Action(
+        "sync.every",
+        "Change how often providers are looked at",
+        f"{_SCHEDULE}:every",
+        (
+            _SOME,
+            Parameter("interval", "1m to 7d", Kind.DURATION, minimum=60),
+            Parameter("tier", "as often as their tier says", Kind.FLAG, default=False),
+        ),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+    ),
+    Action(
+        "sync.webhooks",
+        "List webhooks and what they led to",
+        f"{_SCHEDULE}:webhooks",
+        (
+            Parameter("provider", "only about this provider"),
+            Parameter("limit", "how many, newest first", Kind.INTEGER, default=20, minimum=1),
+        ),
+        columns=(
+            Column("AT", "received_at"),
+            Column("PROVIDER", "provider"),
+            Column("EVENT", "event"),
+            Column("MODELS", "count", right=True),
+            Column("FROM", "origin"),
+            Column("REPEATS", "repeats", right=True),
+            Column("LED TO", "note"),
+        ),
     ),
     Action(
         "sync.held",

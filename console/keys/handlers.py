@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from redis.exceptions import RedisError
 
 from console.access.propagation import Propagation, everywhere
 from console.access.types import digest_of
+from console.access.used import Use, uses_of
 from console.access.writer import EPOCH_KEY
 from console.call import Call
 from console.keys import book
@@ -130,13 +132,20 @@ async def listing(call: Call) -> Outcome:
         tenants = sorted(call.principal.tenants)
     now = datetime.now(UTC)
     found = await book.list_keys(store, tenants=tenants, revoked=call["all"])
-    return Outcome(Ending.DONE, f"{len(found)} keys", data=[_row(key, now) for key in found])
+    uses = await _uses(call, found)
+    return Outcome(Ending.DONE, f"{len(found)} keys", data=[_row(key, now, uses) for key in found])
 
 
 async def show(call: Call) -> Outcome:
     """One key with its generations."""
     key = await _own_key(call)
-    return Outcome(Ending.DONE, f"key {key.id}", data=key.as_json(datetime.now(UTC)))
+    uses = await _uses(call, [key])
+    data = key.as_json(datetime.now(UTC)) | _last_use(key, uses)
+    data["generations"] = [
+        shown | _spelled(uses.get(generation.digest) if uses is not None else None)
+        for shown, generation in zip(data["generations"], key.generations, strict=True)
+    ]
+    return Outcome(Ending.DONE, f"key {key.id}", data=data)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------
@@ -148,8 +157,32 @@ async def _own_key(call: Call) -> Key:
     return key
 
 
-def _row(key: Key, now: datetime) -> dict[str, Any]:
-    row = key.as_json(now)
+async def _uses(call: Call, keys: Sequence[Key]) -> dict[str, Use] | None:
+    """What the gateway has counted; None where Redis cannot be asked, which costs no list its rows."""
+    try:
+        redis: Redis = await call.services.redis()
+        return await uses_of(redis, [generation.digest for key in keys for generation in key.generations])
+    except (RedisError, OSError, Unavailable):
+        return None
+
+
+def _last_use(key: Key, uses: Mapping[str, Use] | None) -> dict[str, Any]:
+    """The newest use of any generation, and the sum of all; ``uses`` None: not known."""
+    if uses is None:
+        return {"last_used": None, "last_used_from": None, "uses": None}
+    found = [uses[generation.digest] for generation in key.generations if generation.digest in uses]
+    newest = max(found, key=lambda use: use.at, default=None)
+    return _spelled(newest) | {"uses": sum(use.count for use in found)}
+
+
+def _spelled(use: Use | None) -> dict[str, Any]:
+    if use is None:
+        return {"last_used": None, "last_used_from": None, "uses": 0}
+    return {"last_used": text_of(use.at), "last_used_from": use.client, "uses": use.count}
+
+
+def _row(key: Key, now: datetime, uses: Mapping[str, Use] | None) -> dict[str, Any]:
+    row = key.as_json(now) | _last_use(key, uses)
     row["model_count"] = len(key.models)
     live = key.live(now)
     row["grace_left"] = None

@@ -40,8 +40,10 @@ _OPERATOR = "user default on #{digest} ~* &* +@all"
 # Valkey grants a pattern subscription only where the ACL holds that very pattern.
 _GATEWAY = (
     "user gateway on #{digest} resetkeys resetchannels %R~api_key:* %R~published_model_info %R~modeldeck:epoch"
-    " ~modeldeck:authz:* &__keyspace@0__:api_key:* &__keyspace@0__:published_model_info &modeldeck:epochs"
-    " -@all +@read -keys +set +del +subscribe +psubscribe +unsubscribe +punsubscribe +ping +config|get"
+    " ~modeldeck:authz:* ~modeldeck:used:*"
+    " &__keyspace@0__:api_key:* &__keyspace@0__:published_model_info &modeldeck:epochs"
+    " -@all +@read -keys +set +del +hset +hincrby +multi +exec"
+    " +subscribe +psubscribe +unsubscribe +punsubscribe +ping +config|get"
     " +client|setinfo +client|setname +hello +auth"
 )
 

@@ -6,6 +6,7 @@ import dataclasses
 import uuid
 from typing import Any
 
+from console.access.used import requests_of
 from console.call import Call
 from console.keys.book import grant_of
 from console.operations.types import NewOperation, Recovery, Step
@@ -128,6 +129,8 @@ async def published(call: Call) -> Outcome:
         if call["name"] and publication.name != call["name"]:
             continue
         rows.append((await _status(call, publication, state, created_at)).as_json())
+    requests = await requests_of(await call.services.redis(), [row["name"] for row in rows])
+    rows = [row | {"requests": requests[row["name"]]} for row in rows]
     if call["name"] and not rows:
         await book.read(store, call["name"])
     return Outcome(Ending.DONE, f"{len(rows)} published", data=rows)
