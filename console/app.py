@@ -381,7 +381,7 @@ class Console(TerminalApp[int]):
         view = self.view
         if view is None or not self.bridge.ready:
             return
-        choices = ("all", *await names(view, "tenants"))
+        choices = ("all", *await names(view, "tenants.list"))
         spec = FieldSpec("tenant", "tenant", FieldKind.SELECT, default=self.tenant or "all", choices=choices)
         chosen = await self.push_screen_wait(FormWindow("Narrow the lists to a tenant", [spec]))
         if chosen is not None:

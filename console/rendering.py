@@ -61,7 +61,8 @@ def data_text(action: Action, data: Any) -> str:
     # A page, or a report with parts, carries its lines as "rows".
     rows = data.get("rows") if isinstance(data, Mapping) else data
     if action.columns and isinstance(rows, Sequence) and not isinstance(rows, str):
-        return _table(action, rows)
+        notes = data.get("notes", ()) if isinstance(data, Mapping) else ()
+        return "\n".join(part for part in (_table(action, rows), *map(safe, notes)) if part)
     if isinstance(data, Mapping):
         return "\n".join(_field(name, value) for name, value in data.items() if value not in (None, "", [], (), {}))
     return _cell(data)

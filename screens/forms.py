@@ -105,7 +105,7 @@ async def specs_for(
             found = replace(found, default=str(defaults[spec.name]))
         if spec.kind is FieldKind.DURATION and found.default.isdecimal():
             found = replace(found, default=spelled_duration(int(found.default)))
-        if spec.name == "tenant" and (tenants := await names(screen, "tenants")):
+        if spec.name == "tenant" and (tenants := await names(screen, "tenants.list")):
             default = found.default or (tenants[0] if len(tenants) == 1 else "")
             found = replace(found, kind=FieldKind.SELECT, choices=tenants, default=default)
         if spec.name == "model" and action.id == "keys.create" and (models := await names(screen, "published")):

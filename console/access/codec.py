@@ -6,12 +6,25 @@ JSON allows but that two readers could understand differently (a name twice) cou
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from console.access.types import KEY_PREFIX, METADATA, Fault, Grant, KeyEntry, digest_of, is_digest, shown_key
+from console.access.types import (
+    KEY_PREFIX,
+    METADATA,
+    Fault,
+    Grant,
+    KeyEntry,
+    Network,
+    Restrictions,
+    digest_of,
+    is_digest,
+    shown_key,
+)
 
 MAX_VALUE_BYTES = 4 * 1024 * 1024
 _OURS = "modeldeck"
@@ -47,16 +60,13 @@ def parse_keys(redis_key: str, raw: bytes | str, *, salt: str = "bud-", expires_
     ``expires_at`` (Unix seconds) is the Redis key's own expiry.
     """
     suffix = redis_key.removeprefix(KEY_PREFIX)
-    where = shown_key(redis_key)
     try:
         document = _object(raw)
-    except Malformed as problem:
-        return ParsedKeys((), (Fault(where, str(problem)),))
-    if is_digest(suffix):
-        try:
+        if is_digest(suffix):
             return ParsedKeys((_entry(suffix, document, expires_at, in_clear=False),), ())
-        except Malformed as problem:
-            return ParsedKeys((), (Fault(where, str(problem)),))
+    except Malformed as problem:
+        return ParsedKeys((), (Fault(shown_key(redis_key), str(problem)),))
+    where = shown_key(redis_key)
     entries, faults = [], []
     for position, (key, models) in enumerate(document.items(), 1):
         digest = digest_of(key, salt)
@@ -80,6 +90,7 @@ def encode_entry(
     generation: int,
     not_after: float | None = None,
     suspended: bool = False,
+    networks: Sequence[str] = (),
 ) -> str:
     """The digest form as today's budgateway reads it; what is ours is in ``__metadata__.modeldeck``, which it skips."""
     ours: dict[str, Any] = {"generation": generation}
@@ -89,6 +100,8 @@ def encode_entry(
         ours["not_after"] = not_after
     if suspended:
         ours["suspended"] = True
+    if networks:
+        ours["networks"] = list(networks)
     document: dict[str, Any] = {name: grant.as_json() for name, grant in sorted(models.items())}
     document[METADATA] = {"api_key_id": key_id, "user_id": user_id, "api_key_project_id": project_id, _OURS: ours}
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
@@ -127,6 +140,7 @@ def _entry(digest: str, document: dict[str, Any], expires_at: float | None, *, i
         not_after=min(ends) if ends else None,
         suspended=ours.get("suspended") is True,
         in_clear=in_clear,
+        networks=_networks(ours.get("networks")),
     )
 
 
@@ -138,6 +152,44 @@ def _grant(name: str, value: Any) -> Grant:
         if text is not None and not isinstance(text, str):
             raise Malformed(f"an id of model {name[:80]!r} is not text")
     return Grant(endpoint_id, model_id, project_id)
+
+
+def _networks(value: Any) -> tuple[Network, ...]:
+    """A list of CIDRs. One that cannot be read refuses the entry: half of a fence is none."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise Malformed("networks is not a list of texts")
+    try:
+        return tuple(ipaddress.ip_network(item) for item in value)
+    except ValueError:
+        raise Malformed("a network is not a CIDR") from None
+
+
+def parse_restrictions(raw: bytes | str | None) -> Restrictions:
+    """``{"suspended_tenants": [...], "own_project": [...]}``; absent: there are none.
+
+    Raises:
+        Malformed: and the caller keeps the last good ones.
+    """
+    if raw is None:
+        return Restrictions()
+    document = _object(raw)
+    return Restrictions(_names(document, "suspended_tenants"), _names(document, "own_project"))
+
+
+def encode_restrictions(restrictions: Restrictions) -> str:
+    return json.dumps(
+        {"suspended_tenants": sorted(restrictions.suspended_tenants), "own_project": sorted(restrictions.own_project)},
+        separators=(",", ":"),
+    )
+
+
+def _names(document: dict[str, Any], field: str) -> frozenset[str]:
+    value = document.get(field, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise Malformed(f"{field} is not a list of texts")
+    return frozenset(value)
 
 
 def _optional_text(document: Mapping[str, Any], field: str) -> str | None:
@@ -159,7 +211,11 @@ def _object(raw: bytes | str) -> dict[str, Any]:
     if len(raw) > MAX_VALUE_BYTES:
         raise Malformed(f"the value has {len(raw)} bytes, more than {MAX_VALUE_BYTES}")
     try:
-        document = json.loads(raw, object_pairs_hook=_without_repeats)
+        document = json.loads(raw)
+        # Looking for repeated names costs four times the parsing: it is left out where nothing can be repeated,
+        # which is where there are as many names as there are places for one in the text.
+        if not isinstance(document, dict) or _names_in(document) != _places_in(raw):
+            document = json.loads(raw, object_pairs_hook=_without_repeats)
     except RecursionError:
         raise Malformed("it is nested too deeply") from None
     except Malformed:
@@ -169,6 +225,26 @@ def _object(raw: bytes | str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Malformed("it is not a JSON object")
     return document
+
+
+_PLACE = re.compile(r'"[ \t\n\r]*:')
+_PLACE_BYTES = re.compile(rb'"[ \t\n\r]*:')
+
+
+def _places_in(raw: bytes | str) -> int:
+    """Where a name could stand: at least one for each name that is written, more where texts hold such signs."""
+    return len(_PLACE.findall(raw) if isinstance(raw, str) else _PLACE_BYTES.findall(raw))
+
+
+def _names_in(document: dict[str, Any]) -> int:
+    """How many names there are in an object and the objects in it, at any depth."""
+    count = len(document)
+    for value in document.values():
+        if isinstance(value, dict):
+            count += _names_in(value)
+        elif isinstance(value, list):
+            count += sum(_names_in(item) for item in value if isinstance(item, dict))
+    return count
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

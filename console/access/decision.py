@@ -6,13 +6,14 @@ DESIGN.md §4; error bodies have OpenAI's shape.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import unquote
 
-from console.access.types import Grant, KeyEntry, Snapshot, digest_of
+from console.access.types import Grant, KeyEntry, Network, Snapshot, digest_of
 
 
 class Body(StrEnum):
@@ -54,7 +55,6 @@ class Allowed:
     key_id: str | None
     digest: str
     model: str | None
-    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,24 @@ def bearer(authorizations: tuple[str, ...]) -> str | Denied:
     return match[1]
 
 
+STEPS = (
+    "view is usable",
+    "key is presented",
+    "key is known",
+    "key has not expired",
+    "key is not suspended",
+    "tenant is not suspended",
+    "client is in the key's networks",
+    "body fits",
+    "body names one model",
+    "body is JSON",
+    "body names a model",
+    "model is in the key's list",
+    "key is of the model's project",
+)
+"""The rules in the order in which they are asked; `Denied.step` names the one that refused."""
+
+
 def decide(
     snapshot: Snapshot, ask: Ask, *, now: float, salt: str = "bud-", prefix: str = "x-modeldeck"
 ) -> Allowed | Denied:
@@ -106,7 +124,23 @@ def decide(
     presented = bearer(ask.authorizations)
     if isinstance(presented, Denied):
         return presented
-    digest = digest_of(presented, salt)
+    return decide_for(snapshot, digest_of(presented, salt), presented, ask, now=now, prefix=prefix)
+
+
+def decide_for(
+    snapshot: Snapshot,
+    digest: str,
+    presented: str,
+    ask: Ask,
+    *,
+    now: float,
+    prefix: str = "x-modeldeck",
+) -> Allowed | Denied:
+    """The decision once it is known which key was presented.
+
+    Args:
+        presented: the key's text; its beginning is all that counts (``bud_client``)
+    """
     entry = snapshot.keys.get(digest)
     if entry is None:
         return _no_key("invalid_api_key", "Incorrect API key provided.", step="key is known", digest=digest)
@@ -114,6 +148,13 @@ def decide(
         return _no_key("expired_api_key", "This API key has expired.", step="key has not expired", entry=entry)
     if entry.suspended:
         return _for_key(entry, 403, "key_suspended", "This API key is suspended.", "key is not suspended")
+    restrictions = snapshot.restrictions
+    if entry.tenant is not None and entry.tenant in restrictions.suspended_tenants:
+        message = "This API key's tenant is suspended."
+        return _for_key(entry, 403, "tenant_suspended", message, "tenant is not suspended")
+    if entry.networks and not _comes_from(ask.client, entry.networks):
+        message = "This API key may not be used from your address."
+        return _for_key(entry, 403, "network_not_allowed", message, "client is in the key's networks")
     path = ask.path.partition("?")[0]
     if _needs_no_model(path):
         return Allowed(_headers(entry, None, None, prefix), entry.key_id, digest, None)
@@ -126,7 +167,21 @@ def decide(
             # The name comes from the client: it goes back escaped by JSON, and shortened.
             message = f"The model '{name[:120]}' does not exist or you do not have access to it."
             return _for_key(entry, 404, "model_not_found", message, "model is in the key's list")
+        if name in restrictions.own_project and (grant.project_id is None or grant.project_id != entry.project_id):
+            message = f"The model '{name[:120]}' is for keys of its own project."
+            return _for_key(entry, 403, "project_not_allowed", message, "key is of the model's project")
     return Allowed(_headers(entry, names[0], grants[0], prefix), entry.key_id, digest, names[0])
+
+
+def _comes_from(client: str | None, networks: tuple[Network, ...]) -> bool:
+    """Whether an address is in one of the networks; an address that cannot be read is in none."""
+    try:
+        address = ipaddress.ip_address(client or "")
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
 
 
 def _needs_no_model(path: str) -> bool:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from typing import Any
 
 from console.access.feed import Feed, FeedEvent
+from console.access.mirror import Mirror
+from console.access.propagation import instances
+from console.access.used import denials
 from console.call import Call
-from console.outcome import Ending, Outcome
+from console.outcome import Ending, Item, Outcome
 
 
 async def feed(call: Call) -> Outcome:
@@ -40,3 +45,37 @@ async def feed(call: Call) -> Outcome:
         f"{shown} events shown, {status.overflows} overflows, {status.reconnects} reconnects",
         data={"events": shown, "overflows": status.overflows, "reconnects": status.reconnects},
     )
+
+
+async def status(call: Call) -> Outcome:
+    """Every worker with what it has applied, the faults that a reader of Redis finds now, and refusals by code."""
+    redis = await call.services.redis()
+    mirror = Mirror(redis, call.services.profile.access)
+    await mirror.load()
+    now = time.time()
+    rows = [
+        {
+            "worker": worker.name,
+            "epoch": worker.epoch,
+            "entries": worker.entries,
+            "reported": f"{max(0.0, now - worker.at):.0f} s ago",
+        }
+        for worker in await instances(redis)
+    ]
+    found = mirror.status
+    data: dict[str, Any] = {
+        "rows": rows,
+        "entries": found.entries,
+        "published": found.published,
+        "epoch": found.epoch,
+        "suspended_tenants": sorted(mirror.snapshot.restrictions.suspended_tenants),
+        "faults": [{"where": fault.where, "problem": fault.problem} for fault in found.faults],
+        "denials": await denials(redis),
+    }
+    data["notes"] = [f"refused with {code}: {count}" for code, count in sorted(data["denials"].items())]
+    data["notes"] += [f"suspended tenant: {name}" for name in data["suspended_tenants"]]
+    items = tuple(Item(fault.where, "fault", fault.problem) for fault in found.faults)
+    known = f"{found.entries} keys, {found.published} published, {len(rows)} workers"
+    if items or not rows:
+        return Outcome(Ending.PARTIAL, f"{known}, {len(items)} faults", items=items, data=data)
+    return Outcome(Ending.DONE, known, data=data)

@@ -15,9 +15,19 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from console.access.codec import Malformed, parse_keys, parse_published
+from console.access.codec import Malformed, parse_keys, parse_published, parse_restrictions
 from console.access.link import KeyEvent, KeyspaceLink, LinkState
-from console.access.types import KEY_PREFIX, PUBLISHED_KEY, Entries, Fault, KeyEntry, Snapshot, is_digest
+from console.access.types import (
+    KEY_PREFIX,
+    PUBLISHED_KEY,
+    RESTRICTIONS_KEY,
+    Entries,
+    Fault,
+    KeyEntry,
+    Restrictions,
+    Snapshot,
+    is_digest,
+)
 from console.access.writer import EPOCH_CHANNEL, EPOCH_KEY, INSTANCE_PREFIX
 from console.config import AccessRules
 
@@ -67,7 +77,7 @@ class Mirror:
         self._reported = 0.0
         self._link = KeyspaceLink(
             redis,
-            (f"{KEY_PREFIX}*", PUBLISHED_KEY),
+            (f"{KEY_PREFIX}*", PUBLISHED_KEY, RESTRICTIONS_KEY),
             self,
             channels=(EPOCH_CHANNEL,),
             full_load_seconds=full_load_seconds,
@@ -108,6 +118,7 @@ class Mirror:
         """Read everything into new maps, then swap. The epoch is read first: what follows is at least as new."""
         epoch = await self._redis.get(EPOCH_KEY)
         published_raw = await self._redis.get(PUBLISHED_KEY)
+        restrictions_raw = await self._redis.get(RESTRICTIONS_KEY)
         parsed: dict[str, tuple[KeyEntry, ...]] = {}
         faults: dict[str, tuple[Fault, ...]] = {}
         names = [_text(name) async for name in self._redis.scan_iter(match=f"{KEY_PREFIX}*", count=1000)]
@@ -123,11 +134,11 @@ class Mirror:
         for key, entries in parsed.items():
             for entry in entries:
                 self._holders.setdefault(entry.digest, set()).add(key)
-        kept_fault = self._faults.get(PUBLISHED_KEY)
-        self._faults = faults | ({PUBLISHED_KEY: kept_fault} if kept_fault else {})
-        published = self._published_from(published_raw)
+        kept = {name: self._faults[name] for name in (PUBLISHED_KEY, RESTRICTIONS_KEY) if name in self._faults}
+        self._faults = faults | kept
+        published, restrictions = self._published_from(published_raw), self._restrictions_from(restrictions_raw)
         keys = Entries.of(self._winner(digest) for digest in self._holders)
-        self.snapshot = Snapshot(keys, published, int(epoch or 0))
+        self.snapshot = Snapshot(keys, published, int(epoch or 0), restrictions)
         await self._report()
 
     async def touched(self, events: Sequence[KeyEvent]) -> None:
@@ -144,6 +155,8 @@ class Mirror:
             snapshot = replace(snapshot, keys=snapshot.keys.with_changes(changes))
         if PUBLISHED_KEY in names:
             snapshot = snapshot.update_published(self._published_from(await self._redis.get(PUBLISHED_KEY)))
+        if RESTRICTIONS_KEY in names:
+            snapshot = replace(snapshot, restrictions=self._restrictions_from(await self._redis.get(RESTRICTIONS_KEY)))
         # A writer announces the new epoch in the same transaction as its change, and after it: what this batch
         # announces is therefore in what was read above.
         announced = [int(event.event) for event in events if event.key == EPOCH_CHANNEL]
@@ -159,20 +172,28 @@ class Mirror:
     # --- parts ----------------------------------------------------------------------------------------------
 
     async def _read_keys(self, names: Sequence[str]) -> dict[str, tuple[tuple[KeyEntry, ...], tuple[Fault, ...]]]:
-        """Values and expiries of some keys, in one round trip; absent ones come back empty."""
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.mget(names)
-        for name in names:
-            pipeline.pexpiretime(name)
-        values, *expiries = await pipeline.execute()
+        """Some keys with their expiries; absent ones come back empty.
+
+        The entries that Modeldeck writes say themselves when they end, so only others are asked for their expiry.
+        """
         found: dict[str, tuple[tuple[KeyEntry, ...], tuple[Fault, ...]]] = {}
-        for name, value, expiry in zip(names, values, expiries, strict=True):
+        foreign: dict[str, bytes | str] = {}
+        for name, value in zip(names, await self._redis.mget(names), strict=True):
             if value is None:
                 found[name] = ((), ())
                 continue
-            ends = expiry / 1000 if expiry > 0 else None
-            parsed = parse_keys(name, value, salt=self._rules.salt, expires_at=ends)
+            parsed = parse_keys(name, value, salt=self._rules.salt)
             found[name] = (parsed.entries, parsed.faults)
+            if any(entry.generation is None for entry in parsed.entries):
+                foreign[name] = value
+        if foreign:
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in foreign:
+                pipeline.pexpiretime(name)
+            for (name, value), expiry in zip(foreign.items(), await pipeline.execute(), strict=True):
+                if expiry > 0:
+                    parsed = parse_keys(name, value, salt=self._rules.salt, expires_at=expiry / 1000)
+                    found[name] = (parsed.entries, parsed.faults)
         return found
 
     def _replace(self, key: str, entries: tuple[KeyEntry, ...], faults: tuple[Fault, ...]) -> set[str]:
@@ -214,6 +235,17 @@ class Mirror:
             return self.snapshot.published
         self._faults.pop(PUBLISHED_KEY, None)
         return published
+
+    def _restrictions_from(self, raw: bytes | str | None) -> Restrictions:
+        """The restrictions, or the last good ones where the value is malformed."""
+        try:
+            restrictions = parse_restrictions(raw)
+        except Malformed as problem:
+            fault = Fault(RESTRICTIONS_KEY, f"{problem}; the last good ones are kept")
+            self._faults[RESTRICTIONS_KEY] = (fault,)
+            return self.snapshot.restrictions
+        self._faults.pop(RESTRICTIONS_KEY, None)
+        return restrictions
 
     async def heartbeat(self) -> None:
         """Say that this instance is there, and how far it is, when nothing has said so lately."""

@@ -6,12 +6,15 @@ Imports nothing heavy: screens and the CLI may use it.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 PUBLISHED_KEY = "published_model_info"
 KEY_PREFIX = "api_key:"
+RESTRICTIONS_KEY = "modeldeck:restrictions"
+"""What holds beside keys and publications: suspended tenants, models that a project's own keys alone may call."""
 METADATA = "__metadata__"
 CLIENT_PREFIX = "bud_client"
 """Keys whose text begins so get every published model beside their own (seed 001)."""
@@ -42,6 +45,9 @@ def shown_key(redis_key: str) -> str:
     return redis_key
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Where a model name leads. Any of the three ids may be missing (DESIGN.md §4)."""
@@ -61,6 +67,7 @@ class KeyEntry:
 
     not_after   Unix seconds after which the key is refused, from Modeldeck's metadata or the Redis TTL
     in_clear    whether the entry that it came from names the key in clear (the seed's form)
+    networks    where its requests may come from (CIDR); empty: from anywhere
     """
 
     digest: str
@@ -73,6 +80,19 @@ class KeyEntry:
     not_after: float | None = None
     suspended: bool = False
     in_clear: bool = False
+    networks: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Restrictions:
+    """What holds beside keys and publications.
+
+    suspended_tenants  every key of theirs is refused
+    own_project        models that only keys of the same project as the grant's may call
+    """
+
+    suspended_tenants: frozenset[str] = frozenset()
+    own_project: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +160,7 @@ class Snapshot:
     keys: Entries = field(default_factory=Entries)
     published: Mapping[str, Grant] = field(default_factory=dict)
     epoch: int = 0
+    restrictions: Restrictions = Restrictions()
 
     def models_of(self, entry: KeyEntry, presented: str) -> Mapping[str, Grant]:
         """What a key may call: its own models, and every published one for a ``bud_client`` key.

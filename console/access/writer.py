@@ -21,8 +21,14 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError, WatchError
 
-from console.access.codec import Malformed, encode_published, published_document
-from console.access.types import KEY_PREFIX, PUBLISHED_KEY, Grant, shown_key
+from console.access.codec import (
+    Malformed,
+    encode_published,
+    encode_restrictions,
+    parse_restrictions,
+    published_document,
+)
+from console.access.types import KEY_PREFIX, PUBLISHED_KEY, RESTRICTIONS_KEY, Grant, Restrictions, shown_key
 from console.guard import Permit
 from console.outcome import Unavailable, conflict
 
@@ -110,6 +116,30 @@ class AccessWriter:
             return before
 
         return await self._edit_published(permit, edit, operation)
+
+    async def restrict(self, permit: Permit, edit: Callable[[Restrictions], Restrictions]) -> Written:
+        """Change the restrictions; ``edit`` may be called again where somebody came between.
+
+        Raises:
+            Refusal: what is there is malformed, and was left as it is.
+        """
+
+        async def change(pipe: Pipeline) -> tuple[Restrictions, Callable[[], None]]:
+            try:
+                before = parse_restrictions(await pipe.get(RESTRICTIONS_KEY))
+            except Malformed as problem:
+                raise conflict(
+                    f"{RESTRICTIONS_KEY} cannot be changed safely: {problem}; it was left as it is",
+                    code="MALFORMED_RESTRICTIONS",
+                ) from None
+            text = encode_restrictions(edit(before))
+
+            def queue() -> None:
+                pipe.set(RESTRICTIONS_KEY, text)
+
+            return before, queue
+
+        return await self._transact(permit, (RESTRICTIONS_KEY,), change, "")
 
     async def is_published(self, model: str, endpoint_id: str) -> bool:
         """Whether our entry for a model name is there now."""

@@ -1,8 +1,16 @@
 """The action registry: everything that an operator can do."""
 
-from console.actions import catalog, keys, operations, publishing, status, sync
+from console.actions import access, catalog, keys, operations, publishing, status, sync
 from console.actions.registry import Action, Registry
 
-REGISTRY = Registry(status.ACTIONS, catalog.ACTIONS, sync.ACTIONS, publishing.ACTIONS, keys.ACTIONS, operations.ACTIONS)
+REGISTRY = Registry(
+    status.ACTIONS,
+    catalog.ACTIONS,
+    sync.ACTIONS,
+    publishing.ACTIONS,
+    keys.ACTIONS,
+    access.ACTIONS,
+    operations.ACTIONS,
+)
 
 __all__ = ["REGISTRY", "Action"]

@@ -6,6 +6,7 @@ from console.guard import Danger, Role
 
 _MODELS = "console.catalog.handlers"
 _DECISIONS = "console.catalog.decisions"
+_CACHES = ("models", "model-detail", "rankings", "search")
 _MODEL = Parameter(
     "model", "provider/model-id, or a model id that only one provider has", positional=True, required=True
 )
@@ -69,13 +70,7 @@ ACTIONS = (
         "Void caches of the catalog",
         f"{_MODELS}:invalidate",
         (
-            Parameter(
-                "kind",
-                "of cache",
-                Kind.CHOICE,
-                default="models",
-                choices=("models", "model-detail", "rankings", "search"),
-            ),
+            Parameter("kind", "of cache", Kind.CHOICE, default=_CACHES[0], choices=_CACHES),
             Parameter("gateway", "with models: only this provider's"),
             Parameter("model", "with model-detail: provider/model-id"),
         ),

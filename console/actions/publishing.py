@@ -79,7 +79,7 @@ ACTIONS = (
         details="The route goes first. Clients get 404 from then on.",
     ),
     Action(
-        "tenants",
+        "tenants.list",
         "List tenants",
         "console.publishing.tenants:listing",
         columns=(

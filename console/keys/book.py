@@ -35,6 +35,15 @@ async def read_key(store: Store, identifier: str) -> Key:
     return found[0]
 
 
+async def kind_of_digest(store: Store, digest: str) -> str | None:
+    """The kind of the key that one of its texts has this digest; None where none of ours has."""
+    joined = key_generations.join(keys, key_generations.c.key_id == keys.c.id)
+    query = sa.select(keys.c.kind).select_from(joined).where(key_generations.c.digest == digest)
+    async with store.reading() as db:
+        found: str | None = (await db.execute(query)).scalar_one_or_none()
+    return found
+
+
 async def list_keys(store: Store, *, tenants: Sequence[str] | None = None, revoked: bool = False) -> list[Key]:
     """Keys by tenant and name; revoked ones only where asked for."""
     conditions: list[sa.ColumnElement[bool]] = []

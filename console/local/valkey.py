@@ -39,9 +39,11 @@ loglevel notice
 _OPERATOR = "user default on #{digest} ~* &* +@all"
 # Valkey grants a pattern subscription only where the ACL holds that very pattern.
 _GATEWAY = (
-    "user gateway on #{digest} resetkeys resetchannels %R~api_key:* %R~published_model_info %R~modeldeck:epoch"
+    "user gateway on #{digest} resetkeys resetchannels"
+    " %R~api_key:* %R~published_model_info %R~modeldeck:epoch %R~modeldeck:restrictions"
     " ~modeldeck:authz:* ~modeldeck:used:*"
-    " &__keyspace@0__:api_key:* &__keyspace@0__:published_model_info &modeldeck:epochs"
+    " &__keyspace@0__:api_key:* &__keyspace@0__:published_model_info"
+    " &__keyspace@0__:modeldeck:restrictions &modeldeck:epochs"
     " -@all +@read -keys +set +del +hset +hincrby +multi +exec"
     " +subscribe +psubscribe +unsubscribe +punsubscribe +ping +config|get"
     " +client|setinfo +client|setname +hello +auth"

@@ -184,3 +184,25 @@ def test_the_map_of_entries_never_changes_under_a_reader() -> None:
     assert second.get(gone) is None
     assert second.get(new.digest) is new
     assert len(list(second)) == 500
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"a": {}, "a": {}}',
+        '{"a" : {}, "a": {}}',
+        '{"a"\n:\t{}, "a" : {}}',
+        '{"a": {}, "\\u0061": {}}',
+        '{"m": {"endpoint_id": "1", "endpoint_id": "2"}}',
+        '{"m": {"endpoint_id" : "1", "endpoint_id": "x\\":y"}}',
+        '{"m": {"extra": [{"x": 1, "x" :2}]}}',
+    ],
+)
+def test_a_name_that_stands_twice_is_found_however_it_is_written(raw: str) -> None:
+    for text in (raw, raw.encode()):
+        with pytest.raises(Malformed, match="twice"):
+            parse_published(text)
+
+
+def test_texts_that_look_like_names_are_no_repeats() -> None:
+    assert parse_published('{"m": {"endpoint_id": "x\\": \\"m\\":"}}')["m"].endpoint_id == 'x": "m":'

@@ -1,0 +1,91 @@
+"""``access explain``: which rule lets a key through or refuses it, asked of the gateway's own view of Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+from console.access.decision import Ask, Body
+from console.access.explain import Explanation, as_budgateway, explain
+from console.access.mirror import Mirror
+from console.access.types import CLIENT_PREFIX, digest_of, is_digest
+from console.call import Call
+from console.keys import book
+from console.outcome import Ending, Outcome, Refusal
+
+_MODEL_TABLE = "model_table:"
+_LONGEST_KEY = 512
+
+
+async def explain_access(call: Call) -> Outcome:
+    """Walk the rules for one key and one model, as the gateway's workers would now."""
+    redis = await call.services.redis()
+    rules = call.services.profile.access
+    mirror = Mirror(redis, rules)
+    await mirror.load()
+    digest, beginning = await _key_meant(call)
+    ask = _ask(call)
+    now = time.time()
+    found = explain(mirror.snapshot, digest, beginning, ask, now=now, prefix=rules.header_prefix)
+    if call["as"] == "budgateway":
+        entry = mirror.snapshot.keys.get(digest)
+        grant = mirror.snapshot.grant_of(entry, beginning, ask.model) if entry is not None and ask.model else None
+        twin = bool(await redis.exists(f"{_MODEL_TABLE}{grant.endpoint_id}")) if grant is not None else None
+        differences = as_budgateway(mirror.snapshot, digest, beginning, ask, now=now, has_twin=twin)
+        found = Explanation(found.answer, found.findings, found.clashes, tuple(differences))
+    verdict = "let through" if found.status == 200 else f"refused with {found.status}"
+    return Outcome(Ending.DONE, f"{verdict}{_by(found)}", data=_report(found))
+
+
+def _by(found: Explanation) -> str:
+    step = getattr(found.answer, "step", None)
+    return f" by the rule: {step}" if step else ""
+
+
+def _report(found: Explanation) -> dict[str, Any]:
+    body = found.as_json()
+    notes = [f"published elsewhere, and the key's own entry wins: {name}" for name in found.clashes]
+    notes += [f"budgateway: {difference}" for difference in found.differences]
+    return body | {"rows": body.pop("rules"), "notes": notes}
+
+
+def _ask(call: Call) -> Ask:
+    model: str | None = call["model"]
+    body = Body.OK if model else Body.NONE
+    method = "POST" if model else "GET"
+    path = call["path"] or ("/v1/chat/completions" if model else "/v1/models")
+    return Ask((), method, path, model, body, client=call["client"])
+
+
+async def _key_meant(call: Call) -> tuple[str, str]:
+    """The digest and the beginning of the key that was named by its id, its digest, or its text on standard input.
+
+    Raises:
+        Refusal: there is no such key, or its text stands on the command line.
+    """
+    named: str = call["key"]
+    if is_digest(named):
+        return named, await _beginning(call, named)
+    if named == "-":
+        text = (await asyncio.to_thread(sys.stdin.readline, _LONGEST_KEY + 2)).strip()
+        if not text or len(text) > _LONGEST_KEY:
+            raise Refusal("no key came on standard input", code="INVALID_PARAMETER")
+        return digest_of(text, call.services.profile.access.salt), text[: len(CLIENT_PREFIX)]
+    if named.startswith(("bud_", "sk-")) or len(named) > 40:
+        raise Refusal(
+            "a key's text does not belong on a command line, which others can see",
+            code="INVALID_PARAMETER",
+            then="use its id, or --key - and type it",
+        )
+    key = await book.read_key(await call.services.store(), named)
+    call.permit.covers(key.tenant)
+    newest = key.generations[-1]
+    return newest.digest, CLIENT_PREFIX if key.kind.value == "client" else ""
+
+
+async def _beginning(call: Call, digest: str) -> str:
+    """What the text of a key with this digest begins with, as far as the database knows it."""
+    kind = await book.kind_of_digest(await call.services.store(), digest)
+    return CLIENT_PREFIX if kind in (None, "client") else ""
