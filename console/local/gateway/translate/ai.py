@@ -186,7 +186,7 @@ def _header_mutation(node: Node) -> dict[str, Any]:
             addition = {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             fields["request_headers_to_add"].append(addition)
     if node.has("remove"):
-        fields["request_headers_to_remove"] = [name.lower() for name in node.texts("remove")]
+        fields["request_headers_to_remove"] = node.header_names("remove")
     return fields
 
 

@@ -83,7 +83,7 @@ def header_changes(node: Node, side: str) -> dict[str, Any]:
     node.only("set", "add", "remove")
     added = [_addition(one, "OVERWRITE_IF_EXISTS_OR_ADD") for one in node.nodes("set")]
     added += [_addition(one, "APPEND_IF_EXISTS_OR_ADD") for one in node.nodes("add")]
-    removed = [name.lower() for name in node.texts("remove")]
+    removed = node.header_names("remove")
     for name in [one["header"]["key"] for one in added] + removed:
         if name in _UNTOUCHABLE or name.startswith(":"):
             raise Unfit(f"{node.path}: the header {name} cannot be changed")

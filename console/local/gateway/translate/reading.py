@@ -151,6 +151,13 @@ class Node:
             raise Unfit(f"{self.at(name)} {value!r} is not the name of a header")
         return value.lower()
 
+    def header_names(self, name: str) -> list[str]:
+        """A list of headers' names, in small letters."""
+        return [
+            Node({"item": value}, f"{self.at(name)}[{at}]").header_name("item")
+            for at, value in enumerate(self.texts(name))
+        ]
+
     def header_value(self, name: str = "value") -> str:
         value = self.text(name)
         if not _HEADER_VALUE.fullmatch(value) or value != value.strip():
