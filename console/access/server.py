@@ -20,7 +20,8 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
 from redis.asyncio import Redis
@@ -34,15 +35,49 @@ from console.access.used import FLUSH_SECONDS, Tally
 from console.config import AccessRules
 from console.serving import Serving
 
+if TYPE_CHECKING:
+    from console.access.grpc_server import GrpcServing
+
 MODEL_HEADER = b"x-ai-eg-model"
 BODY_HEADER = b"x-modeldeck-body"
 _PREFIX = "/authz"
 _MODEL_PREFIX = "/authz/model/"
+_PARTIAL_HEADER = b"x-envoy-auth-partial-body"
 _MAX_BODY_BYTES = 16 * 1024 * 1024
+_GRACE_SECONDS = 5
+_FIRST_LOAD_SECONDS = 5.0
+_LOOK_SECONDS = 0.01
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Judge:
+    """Decides by what the mirror knows, and counts.
+
+    Args:
+        tally: where decisions are counted; None where nobody asks
+    """
+
+    def __init__(self, mirror: Mirror, rules: AccessRules, tally: Tally | None = None) -> None:
+        self.mirror = mirror
+        self.rules = rules
+        self._tally = tally
+
+    def decide(self, ask: Ask, now: float) -> Allowed | Denied:
+        """The decision; 503 while the mirror's view may not be decided on."""
+        answer = self.unavailable(now) or decide(
+            self.mirror.snapshot, ask, now=now, salt=self.rules.salt, prefix=self.rules.header_prefix
+        )
+        if self._tally is not None:
+            self._tally.saw(answer, ask.client, now)
+        return answer
+
+    def unavailable(self, now: float) -> Denied | None:
+        if self.mirror.usable(now):
+            return None
+        return Denied(503, "access_unknown", "The gateway cannot check keys at the moment.", "view is usable", 1)
 
 
 class Authorizer:
@@ -50,25 +85,21 @@ class Authorizer:
 
     Args:
         reads: where the model is found: ``header`` (the local Envoy has extracted it) or ``body``
-        tally: where decisions are counted; None where nobody asks
     """
 
-    def __init__(
-        self, mirror: Mirror, rules: AccessRules, *, reads: Literal["header", "body"], tally: Tally | None = None
-    ) -> None:
-        self.mirror = mirror
-        self._tally = tally
-        self._rules = rules
+    def __init__(self, judge: Judge, *, reads: Literal["header", "body"]) -> None:
+        self._judge = judge
         self._reads = reads
         self.draining = False
+
+    @property
+    def mirror(self) -> Mirror:
+        return self._judge.mirror
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path.startswith(_PREFIX):
-            ask = await self._ask(scope, receive)
-            answer = self._unavailable() or self._decide(ask)
-            if self._tally is not None:
-                self._tally.saw(answer, ask.client, time.time())
+            answer = self._judge.decide(await self._ask(scope, receive), time.time())
             if isinstance(answer, Allowed):
                 headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
                 await _answer(send, 200, headers, b"")
@@ -84,49 +115,43 @@ class Authorizer:
         else:
             await _refuse(send, Denied(404, "not_found", "There is nothing here.", "path"))
 
-    def _decide(self, ask: Ask) -> Allowed | Denied:
-        rules = self._rules
-        return decide(self.mirror.snapshot, ask, now=time.time(), salt=rules.salt, prefix=rules.header_prefix)
-
     async def _ask(self, scope: Scope, receive: Receive) -> Ask:
         authorizations: list[str] = []
         model: str | None = None
         body = Body.NONE
         client: str | None = None
+        partial = False
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorizations.append(value.decode("latin-1"))
             elif name == MODEL_HEADER and self._reads == "header":
                 model = value.decode("utf-8", "replace")
             elif name == BODY_HEADER and self._reads == "header":
-                body = _body_state(value)
+                body = body_state(value.decode("latin-1"), None)
+            elif name == _PARTIAL_HEADER and value == b"true":
+                partial = True
             elif name == b"x-forwarded-for":
                 client = value.decode("latin-1").split(",")[0].strip()
         if self._reads == "body":
             body, model = await _inspect(receive)
+            body = Body.TOO_LARGE if partial else body
         elif model is not None and body is Body.NONE:
             body = Body.OK
-        path, route_model = _original(scope["raw_path"].decode("latin-1"))
+        path, route_model = original(scope["raw_path"].decode("latin-1"))
         return Ask(tuple(authorizations), scope["method"], path, model, body, route_model, client)
-
-    def _unavailable(self) -> Denied | None:
-        if self.mirror.usable(time.time()):
-            return None
-        return Denied(503, "access_unknown", "The gateway cannot check keys at the moment.", "view is usable", 1)
 
     async def _list_models(self, scope: Scope, send: Send) -> None:
         """What the key may call, in OpenAI's list form; prompts of a budgateway are no models."""
-        denied = self._unavailable()
         authorizations = tuple(v.decode("latin-1") for n, v in scope["headers"] if n == b"authorization")
         ask = Ask(authorizations, scope["method"], "/v1/models", body=Body.NONE)
-        answer = denied or self._decide(ask)
+        answer = self._judge.decide(ask, time.time())
         if isinstance(answer, Denied):
             await _refuse(send, answer)
             return
         presented = bearer(authorizations)
         assert isinstance(presented, str)
         snapshot = self.mirror.snapshot
-        entry = snapshot.keys.get(digest_of(presented, self._rules.salt))
+        entry = snapshot.keys.get(digest_of(presented, self._judge.rules.salt))
         names = [] if entry is None else sorted(snapshot.models_of(entry, presented))
         models = [
             {"id": name, "object": "model", "created": 0, "owned_by": "modeldeck"}
@@ -136,7 +161,7 @@ class Authorizer:
         await _json(send, 200, {"object": "list", "data": models})
 
 
-def _original(path: str) -> tuple[str, str | None]:
+def original(path: str) -> tuple[str, str | None]:
     """The client's path, and the model that the route stands for where its policy names one."""
     if path.startswith(_MODEL_PREFIX):
         name, slash, rest = path[len(_MODEL_PREFIX) :].partition("/")
@@ -144,9 +169,12 @@ def _original(path: str) -> tuple[str, str | None]:
     return path[len(_PREFIX) :] or "/", None
 
 
-def _body_state(value: bytes) -> Body:
+def body_state(value: str, model: str | None) -> Body:
+    """What the gateway says of a body; nothing said and a model named means that all is well."""
+    if not value:
+        return Body.OK if model is not None else Body.NONE
     try:
-        return Body(value.decode("latin-1"))
+        return Body(value)
     except ValueError:
         return Body.MALFORMED
 
@@ -186,21 +214,41 @@ async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], b
     await send({"type": "http.response.body", "body": body})
 
 
-async def serve(redis: Redis, rules: AccessRules, *, host: str, port: int, reads: Literal["header", "body"]) -> None:
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a worker listens. ``grpc`` None: over HTTP only."""
+
+    http: tuple[str, int]
+    grpc: tuple[str, int] | None = None
+
+
+async def serve(
+    redis: Redis,
+    rules: AccessRules,
+    *,
+    listening: Listening,
+    reads: Literal["header", "body"],
+    ready: Callable[[], None] = lambda: None,
+) -> None:
     """One worker, until SIGTERM or SIGINT. Several may share a port (SO_REUSEPORT).
 
+    Args:
+        ready: told once it listens and its view may be decided on
+
     Raises:
-        OSError: the address cannot be had.
+        OSError: an address cannot be had.
     """
     mirror = Mirror(redis, rules, instance=f"{socket.gethostname()}-{os.getpid()}")
     tally = Tally(redis)
-    authorizer = Authorizer(mirror, rules, reads=reads, tally=tally)
+    judge = Judge(mirror, rules, tally)
+    authorizer = Authorizer(judge, reads=reads)
+    host, port = listening.http
     serving = Serving(
         authorizer,
         host=host,
         port=port,
         reuse_port=True,
-        grace_seconds=5,
+        grace_seconds=_GRACE_SECONDS,
         lifespan="off",
         date_header=False,
         timeout_keep_alive=600,
@@ -208,12 +256,19 @@ async def serve(redis: Redis, rules: AccessRules, *, host: str, port: int, reads
     stopping = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
+    # First the view, then the door: a worker that shares its port gets requests from the moment it listens.
+    following = asyncio.create_task(mirror.run())
+    await _until_usable(mirror, stopping)
     await serving.start()
-    duties = [asyncio.create_task(duty) for duty in (mirror.run(), _beat(mirror), _count(tally))]
+    over_grpc = await _over_grpc(judge, listening.grpc, reads)
+    duties = [following, *(asyncio.create_task(duty) for duty in (_beat(mirror), _count(tally)))]
     try:
+        ready()
         await stopping.wait()
         authorizer.draining = True
     finally:
+        if over_grpc is not None:
+            await over_grpc.stop(_GRACE_SECONDS)
         await serving.stop()
         for task in duties:
             task.cancel()
@@ -222,6 +277,26 @@ async def serve(redis: Redis, rules: AccessRules, *, host: str, port: int, reads
             await tally.flush()
             await mirror.withdraw()
         await redis.aclose()
+
+
+async def _until_usable(mirror: Mirror, stopping: asyncio.Event) -> None:
+    """Wait for the first load, but not for ever: a worker without Redis says so on its health path."""
+    for _ in range(int(_FIRST_LOAD_SECONDS / _LOOK_SECONDS)):
+        if mirror.usable(time.time()) or stopping.is_set():
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _over_grpc(
+    judge: Judge, address: tuple[str, int] | None, reads: Literal["header", "body"]
+) -> GrpcServing | None:
+    if address is None:
+        return None
+    from console.access.grpc_server import GrpcAuthorizer, GrpcServing
+
+    serving = GrpcServing(GrpcAuthorizer(judge, reads=reads), host=address[0], port=address[1])
+    await serving.start()
+    return serving
 
 
 async def _beat(mirror: Mirror) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from console.outcome import Ending
-from console.terminal.text import narrate
+from console.terminal.text import narrate, say
 
 _Command = Callable[..., int]
 
@@ -84,33 +84,52 @@ def run(*, data: Path | None, throwaway: bool, gateway_port: int | None, models:
 
 
 @click.command()
-@click.option("--listen", default="127.0.0.1:9001", help="HOST:PORT", show_default=True)
+@click.option("--listen", default="127.0.0.1:9001", help="HOST:PORT of Envoy's HTTP form", show_default=True)
+@click.option("--grpc", metavar="HOST:PORT", help="serve Envoy's gRPC form too")
+@click.option("--workers", type=click.IntRange(1, 64), help="so many processes, which share the ports")
+@click.option("--tell-ready", is_flag=True, hidden=True)
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="the configuration file")
 @click.option("--profile", metavar="NAME", help="the profile to work with")
-def authz(*, listen: str, config: Path | None, profile: str | None) -> int:
-    """One ext_authz worker: Envoy asks it about every request.
+def authz(
+    *, listen: str, grpc: str | None, workers: int | None, tell_ready: bool, config: Path | None, profile: str | None
+) -> int:
+    """The ext_authz service: Envoy asks it about every request.
 
-    Several may listen on the same port.
+    With --workers the processes are started again when they die, and replaced one by one on SIGHUP, without a refused
+    connection where the gateway tries again (docs/access.md).
     """
     from console.access.redis import open_redis
-    from console.access.server import serve
+    from console.access.server import Listening, serve
     from console.config import load_profile, resolve_secret
 
+    if workers is not None:
+        from console.access.workers import Workers, worker_command
+
+        command = worker_command(listen, grpc, str(config) if config else None, profile)
+        return asyncio.run(Workers(command, workers).run())
     chosen = load_profile(config=config, profile=profile)
     password = resolve_secret(chosen.redis.password) if chosen.redis.password else None
-    host, _, port = listen.rpartition(":")
+    listening = Listening(_address(listen), _address(grpc) if grpc else None)
     reads: Literal["header", "body"] = chosen.gateway.authorizer_reads
 
     async def work() -> None:
         redis = open_redis(chosen.redis, password, name="modeldeck-authz")
-        await serve(redis, chosen.access, host=host or "127.0.0.1", port=int(port), reads=reads)
+        ready = (lambda: say("ready")) if tell_ready else (lambda: None)
+        await serve(redis, chosen.access, listening=listening, reads=reads, ready=ready)
 
     try:
         asyncio.run(work())
     except OSError as problem:
-        narrate(f"the authorizer cannot listen on {listen}: {problem.strerror}")
+        narrate(f"the authorizer cannot listen on {listen}{f' and {grpc}' if grpc else ''}: {problem}")
         return Ending.FAILED.exit_code
     return 0
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise click.BadParameter(f"{text} is not HOST:PORT")
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 @click.command("console")

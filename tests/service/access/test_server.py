@@ -17,7 +17,7 @@ import pytest
 from redis.asyncio import Redis
 
 from console.access.propagation import instances
-from console.access.server import serve
+from console.access.server import Listening, serve
 from console.access.types import digest_of
 from console.config import AccessRules
 from console.local.ports import free_ports
@@ -32,7 +32,8 @@ KEY = {"authorization": "Bearer good"}
 async def serving(valkey: Valkey, reads: Literal["header", "body"]) -> AsyncIterator[httpx.AsyncClient]:
     port = free_ports(1)[0]
     rules = AccessRules(fail_static_seconds=0.3)
-    task = asyncio.create_task(serve(valkey.gateway_client(), rules, host="127.0.0.1", port=port, reads=reads))
+    listening = Listening(("127.0.0.1", port))
+    task = asyncio.create_task(serve(valkey.gateway_client(), rules, listening=listening, reads=reads))
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
 
         async def healthy() -> bool:

@@ -95,6 +95,8 @@ class Authorization:
     def settings(self, cluster: str) -> dict[str, Any]:
         """envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute."""
         service: dict[str, Any] = {
+            # To ask twice does no harm, and a worker that was just replaced costs no request.
+            "retry_policy": {"retry_on": "connect-failure,reset,refused-stream", "num_retries": 2},
             "server_uri": {
                 "uri": f"http://{self.authority}",
                 "cluster": cluster,
