@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from console.call import Call
-from console.catalog import overrides, prices, read
+from console.catalog import overrides, prices, read, tags
 from console.catalog.prices import USD_PER_1M_TOKENS, NotAPrice
 from console.catalog.render import model_json
-from console.catalog.types import Model, Override, Per, PriceKind
+from console.catalog.types import ChangeKind, Model, ModelChange, Override, Per, PriceKind
 from console.outcome import Ending, Outcome, Refusal
 
 
@@ -50,12 +50,18 @@ async def price(call: Call) -> Outcome:
     return await _decide(call, change, f"its {kind.value} price {told}", model)
 
 
-async def _decide(call: Call, change: Callable[[Override], Override], told: str, model: Model | None = None) -> Outcome:
+async def _decide(
+    call: Call, amended: Callable[[Override], Override], told: str, model: Model | None = None
+) -> Outcome:
     store = await call.services.store()
     before = model or await read.find_model(store, call["model"])
-    after = await overrides.amend(call.permit, store, before.id, change, now=datetime.now(UTC))
+    after = await overrides.amend(call.permit, store, before.id, amended, now=datetime.now(UTC))
     # Who decided and when belongs to the decision, and does not make it another one.
     same = _content(after.override) == _content(before.override)
+    if not same:
+        change = ModelChange(after.provider, after.native_id, ChangeKind.CHANGED)
+        redis = await tags.redis_or_none(call.services)
+        await tags.void(redis, tags.of_changes([change]), reason=f"a decision of {call.permit.actor}")
     return Outcome(
         Ending.UNCHANGED if same else Ending.DONE,
         f"{after.reference}: {told}",

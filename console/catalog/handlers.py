@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.call import Call
-from console.catalog import read
+from console.catalog import read, tags
 from console.catalog.render import model_json, model_row
 from console.outcome import Ending, Outcome
 
@@ -34,3 +34,12 @@ async def compare(call: Call) -> Outcome:
     """The same model at every provider, the cheapest first."""
     models = await read.compare(await call.services.store(), call["model"])
     return Outcome(Ending.DONE, f"{len(models)} offers", data=[model_row(model) for model in models])
+
+
+async def invalidate(call: Call) -> Outcome:
+    """Void caches of the catalog by hand."""
+    chosen = tags.of_kind(call["kind"], gateway=call["gateway"] or "", model=call["model"] or "")
+    versions = await tags.bump(await call.services.redis(), chosen, reason=f"{call.permit.actor} by hand")
+    proof = tuple(f"{tag} is at version {version}" for tag, version in versions.items())
+    data = {"success": True, "invalidated": {"tags": list(chosen)}, "versions": versions}
+    return Outcome(Ending.DONE, f"void: {', '.join(chosen)}", proof=proof, data=data)

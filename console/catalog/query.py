@@ -149,6 +149,10 @@ class Query:
     def asks_for(self, *flags: str) -> bool:
         return any(isinstance(term, Flag) and term.name in flags and not term.negated for term in self.terms)
 
+    def chooses(self, *fields: str) -> bool:
+        """Whether it names values of one of these fields."""
+        return any(isinstance(term, Choice) and term.field in fields and not term.negated for term in self.terms)
+
 
 @dataclass(frozen=True, slots=True)
 class Token:

@@ -34,10 +34,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
 
 
 _WORD_ROWS = sa.table(WORDS, sa.column("rowid", sa.BigInteger), sa.column(WORDS, sa.Text))
-# To the letter what PostgreSQL's index is made of (console/store/migrations), or it would not be used.
-_WORD_VECTOR: sa.ColumnElement[Any] = sa.literal_column(
-    "to_tsvector('simple', regexp_replace(models.haystack || ' ' || models.description, '[^[:alnum:]]+', ' ', 'g'))"
-)
+_WORD_VECTOR: sa.ColumnElement[Any] = sa.literal_column("models.words")
 
 
 def conditions(query: Query, dialect: str = "sqlite") -> list[Condition]:
@@ -47,6 +44,20 @@ def conditions(query: Query, dialect: str = "sqlite") -> list[Condition]:
         found.append(_c.retired_at.is_(None))
     if not query.asks_for("hidden", "any"):
         found.append(_c.hidden == sa.false())
+    return found
+
+
+def conditions_in_order(query: Query) -> list[Condition]:
+    """The same for SQLite, so that it walks along the order that is asked for, and stops when the page is full.
+
+    It would rather take an index by conditions that nearly every row fulfils, and sort what it finds; it takes none by
+    a condition on an expression.
+    """
+    found = [_condition(term, "sqlite") for term in query.terms]
+    if not query.asks_for("retired", "any"):
+        found.append(sa.func.coalesce(_c.retired_at, sa.null()).is_(None))
+    if not query.asks_for("hidden", "any"):
+        found.append(sa.func.coalesce(_c.hidden, sa.null()) == sa.false())
     return found
 
 

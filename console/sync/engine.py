@@ -24,6 +24,7 @@ from console.sync.types import Limits, ProviderOutcome, ProviderReport, Provider
 
 if TYPE_CHECKING:
     from console.sync.fetch import Fetcher
+    from console.sync.locks import Locks
 
 _RUN_STATES = {Ending.PARTIAL: RunState.PARTIAL, Ending.FAILED: RunState.FAILED}
 
@@ -39,6 +40,7 @@ class Syncer:
         credential: looks up a provider's credential, at once or as an awaitable; None where there is none. It may
             raise `ModeldeckError`, which then is that provider's outcome (no credentials)
         clock: aware UTC
+        locks: leases beside the database's, which other hosts see too
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class Syncer:
         credential: Credential,
         clock: Callable[[], datetime] = utc_now,
         limits: Limits | None = None,
+        locks: Locks | None = None,
     ) -> None:
         self._store = store
         self._credential = credential
         self._clock = clock
         self._limits = limits or Limits()
+        self._locks = locks
         self._journal = Journal(store, clock, timedelta(seconds=self._limits.lease_seconds))
 
     async def run(
@@ -89,7 +93,13 @@ class Syncer:
     async def _recorded_run(
         self, permit: Permit, targets: Sequence[ProviderTarget], sync: ProviderSync, actor: str, started: datetime
     ) -> SyncReport:
-        begun = await self._journal.begin(permit, [target.spec.slug for target in targets], actor)
+        slugs = [target.spec.slug for target in targets]
+        elsewhere = await self._locks.take(slugs) if self._locks is not None else {}
+        try:
+            begun = await self._journal.begin(permit, slugs, actor, elsewhere)
+        except BaseException:
+            await self._unlock()
+            raise
         reports = {
             slug: ProviderReport(slug, ProviderOutcome.REFUSED, f"{holder} is syncing it just now", "SYNC_RUNNING")
             for slug, holder in begun.busy.items()
@@ -111,7 +121,17 @@ class Syncer:
             raise
         finally:
             # A second Ctrl-C does not stop this; should the process die, the leases run out by themselves.
-            await asyncio.shield(self._journal.end(begun.run_id, state, summary))
+            await asyncio.shield(self._ended(begun.run_id, state, summary))
+
+    async def _ended(self, run_id: int, state: RunState, summary: str) -> None:
+        try:
+            await self._journal.end(run_id, state, summary)
+        finally:
+            await self._unlock()
+
+    async def _unlock(self) -> None:
+        if self._locks is not None:
+            await self._locks.release()
 
     def _report(
         self,
@@ -149,6 +169,8 @@ class Syncer:
                 await asyncio.sleep(self._limits.lease_seconds / 3)
                 with contextlib.suppress(Unavailable, SQLAlchemyError):  # the next one may get through
                     await self._journal.renew(run_id)
+                if self._locks is not None:
+                    await self._locks.renew()
 
         task = asyncio.create_task(renew(), name=f"lease of run {run_id}")
         try:

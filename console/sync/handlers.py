@@ -8,21 +8,36 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from console.call import Call
-from console.catalog import read
+from console.catalog import read, tags
+from console.catalog.types import ChangeKind, ModelChange
 from console.outcome import Ending, Item, Outcome, Refusal
 from console.sync import held as waiting
 from console.sync import history as record
-from console.sync.engine import Syncer, utc_now
+from console.sync import service
+from console.sync.engine import utc_now
 from console.sync.providers import spec, specs
 from console.sync.render import change_row, held_row, run_row, value_text
-from console.sync.types import Progress, ProviderReport, ProviderTarget, Stage, SyncReport
+from console.sync.types import Progress, ProviderReport, Stage, SyncReport
 
 _MOST = 10_000
 
 
 async def run(call: Call) -> Outcome:
     """Sync some providers, or all."""
-    report = await _sync(call, (*call["provider"], *call["providers"]), dry_run=call["dry_run"])
+    schedule = await service.schedule(call.services)
+    names = (*call["provider"], *call["providers"])
+    if not names:  # who is paused is not meant by "all"
+        left_alone = await schedule.paused()
+        names = tuple(found.slug for found in specs() if found.slug not in left_alone)
+        if left_alone:
+            call.emit(f"paused, and left alone: {', '.join(sorted(left_alone))}")
+        if not names:
+            raise Refusal(
+                "every provider is paused; nothing was asked", code="ALL_PAUSED", then="modeldeck sync resume"
+            )
+    report = await _sync(call, names, dry_run=call["dry_run"])
+    if not call["dry_run"]:
+        await schedule.learn(call.permit, report.providers)
     outcome = report.outcome()
     data = report.as_json()
     data["rows"] = data["providers"]
@@ -51,15 +66,18 @@ async def diff(call: Call) -> Outcome:
 async def status(call: Call) -> Outcome:
     """The last word of each provider."""
     words = await record.last_words(await call.services.store())
+    due = {entry.provider: entry for entry in await (await service.schedule(call.services)).entries()}
     rows = []
     for found in specs():
-        word = words.get(found.slug)
+        word, entry = words.get(found.slug), due[found.slug]
         rows.append(
             {
                 "provider": found.slug,
                 "outcome": word.report.outcome.value if word else "never synced",
                 "finished_at": _moment(word.finished_at) if word else None,
                 "good_at": _moment(word.good_at) if word else None,
+                "next_run_at": None if entry.paused else _moment(entry.next_run_at),
+                "paused": entry.paused,
                 "sentence": word.report.sentence if word else "",
             }
         )
@@ -93,7 +111,8 @@ async def check(call: Call) -> Outcome:
     """Ask each provider whether it would give its list for the credential that there is."""
     from console.sync.check import check as ask
 
-    found = await ask(targets(call, call["provider"]), credential=_credential(call), clock=utc_now)
+    wanted = service.targets(call.services, call["provider"])
+    found = await ask(wanted, credential=_credential(call), clock=utc_now)
     rows = [
         {"provider": c.provider, "outcome": c.outcome.value, "credential": c.credential, "sentence": c.sentence}
         for c in found
@@ -136,7 +155,12 @@ async def held(call: Call) -> Outcome:
 
 async def accept(call: Call) -> Outcome:
     """Let held changes through."""
-    return await waiting.accept(call.permit, await call.services.store(), _ids(call["held"]), now=datetime.now(UTC))
+    store, ids = await call.services.store(), _ids(call["held"])
+    chosen = [one for one in await waiting.list_held(store) if one.id in ids and one.native_id]
+    outcome = await waiting.accept(call.permit, store, ids, now=datetime.now(UTC))
+    changes = [ModelChange(one.provider, one.native_id, ChangeKind.CHANGED, one.field) for one in chosen]
+    await tags.void(await tags.redis_or_none(call.services), tags.of_changes(changes), reason="held changes accepted")
+    return outcome
 
 
 async def refuse(call: Call) -> Outcome:
@@ -144,19 +168,13 @@ async def refuse(call: Call) -> Outcome:
     return await waiting.refuse(call.permit, await call.services.store(), _ids(call["held"]), now=datetime.now(UTC))
 
 
-def targets(call: Call, names: Iterable[str]) -> list[ProviderTarget]:
-    """The named providers, or all, each at the address that the profile has for it."""
-    links = call.services.profile.providers
-    return [ProviderTarget(found, links[found.slug].url if found.slug in links else None) for found in specs(names)]
-
-
 async def _sync(call: Call, names: Sequence[str], *, dry_run: bool) -> SyncReport:
     def tell(progress: Progress) -> None:
         if progress.stage is Stage.FINISHED:
             call.emit(f"{progress.provider}: {progress.outcome}, {progress.records} records")
 
-    syncer = Syncer(await call.services.store(), credential=_credential(call))
-    return await syncer.run(call.permit, targets(call, names), dry_run=dry_run, progress=tell)
+    wanted = service.targets(call.services, names)
+    return await service.sync(call.services, call.permit, wanted, dry_run=dry_run, progress=tell)
 
 
 def _credential(call: Call) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,8 +46,10 @@ class Journal:
         self._lease = lease
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
 
-    async def begin(self, permit: Permit, slugs: Sequence[str], actor: str) -> Begun:
-        """A new run with the leases that can be had.
+    async def begin(
+        self, permit: Permit, slugs: Sequence[str], actor: str, elsewhere: Mapping[str, str] | None = None
+    ) -> Begun:
+        """A new run with the leases that can be had. ``elsewhere``: who has which by another kind of lease.
 
         Raises:
             Refusal: SYNC_RUNNING (409), where all of them are with another run. No trace is left then.
@@ -56,8 +58,10 @@ class Journal:
         async with self._store.writing() as connection:
             await self._bury_the_dead(connection, now)
             run_id = await self._new_run(connection, permit, slugs, actor, now)
-            busy = {}
+            busy = dict(elsewhere or {})
             for slug in slugs:
+                if slug in busy:
+                    continue
                 holder = await self._take(connection, slug, run_id, now)
                 if holder is not None:
                     busy[slug] = holder

@@ -1,7 +1,7 @@
 """When a provider is due again, worked out from what came of the last time. Pure: no database, no clock, no chance.
 
     ok, suspicious           after its interval
-    unchanged                after its interval, and after four quiet runs in a row twice, then thrice, then four times it
+    unchanged                after its interval; every four such runs in a row, after one interval more, up to four
     asked to be left alone   not before that (Retry-After), whatever else holds
     no list, no credentials  after four times its interval: somebody has to do something first
     anything else            after its interval, twice it, four times it, … up to a day
@@ -76,4 +76,5 @@ def slower(quiet: int) -> int:
 
 def backed_off(interval: timedelta, failures: int) -> timedelta:
     """The wait after so many failures in a row: doubled each time, up to a day, and never below the interval."""
-    return max(interval, min(LONGEST, interval * 2 ** min(failures - 1, 16)))
+    doubled: timedelta = interval * (1 << min(failures - 1, 16))
+    return max(interval, min(LONGEST, doubled))

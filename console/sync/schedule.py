@@ -21,6 +21,7 @@ from console.guard import Permit
 from console.outcome import Refusal
 from console.store.engine import Store
 from console.store.tables.catalog import sync_schedules as table
+from console.store.types import Moment
 from console.sync import pace
 from console.sync.pace import Due
 from console.sync.providers.base import ProviderSpec
@@ -88,17 +89,14 @@ class Schedule:
         """Take what is due and free, the longest due first."""
         del permit
         now = self._clock()
+        if not await self._anything_to_do(now):
+            return ()
         async with self._store.writing() as connection:
             await self._enroll(connection, now)
             await self._start_the_day(connection, now)
             due = (
                 sa.select(table.c.provider, table.c.claim)
-                .where(
-                    table.c.provider.in_(self._specs),
-                    table.c.paused == sa.false(),
-                    table.c.next_run_at <= now,
-                    sa.or_(table.c.claimed_until.is_(None), table.c.claimed_until < now),
-                )
+                .where(table.c.provider.in_(self._specs), _is_due(now))
                 .order_by(table.c.next_run_at, table.c.provider)
                 .limit(most)
                 .with_for_update(skip_locked=True)
@@ -119,6 +117,13 @@ class Schedule:
             held = _of(claim)
             update = sa.update(table).where(*held).values(claimed_until=self._clock() + self._lease)
             return bool((await connection.execute(update)).rowcount)
+
+    async def release(self, permit: Permit, claim: Claim) -> None:
+        """Give a claim back unused: the provider stays due."""
+        del permit
+        async with self._store.writing() as connection:
+            update = sa.update(table).where(*_of(claim))
+            await connection.execute(update.values(claimed_until=None, claimed_by=""))
 
     async def finished(self, permit: Permit, claim: Claim, report: ProviderReport) -> Due | None:
         """Say what came of it, which gives the next time. None: the claim was somebody else's by then."""
@@ -155,7 +160,7 @@ class Schedule:
     async def resume(self, permit: Permit, provider: str) -> bool:
         """Look after it again, from now on. False: it was not paused."""
         now = self._clock()
-        values = {"paused": False, "next_run_at": now, "failures": 0, "quiet": 0, "reason": "resumed"}
+        values = {"paused": False, "next_run_at": _not_too_early(now), "failures": 0, "quiet": 0, "reason": "resumed"}
         return await self._edit(permit, provider, table.c.paused == sa.true(), **values)
 
     async def set_interval(self, permit: Permit, provider: str, interval: timedelta | None) -> bool:
@@ -170,7 +175,7 @@ class Schedule:
         wait = interval or self._specs[provider].tier.interval
         other = table.c.interval_s.is_distinct_from(seconds)
         values = {"interval_s": seconds, "quiet": 0, "reason": "the interval was changed"}
-        return await self._edit(permit, provider, other, next_run_at=self._clock() + wait, **values)
+        return await self._edit(permit, provider, other, next_run_at=_not_too_early(self._clock() + wait), **values)
 
     async def request(self, permit: Permit, provider: str, reason: str) -> datetime | None:
         """Make it due now, or when it may be asked again. Returns when; None: it is paused."""
@@ -186,7 +191,8 @@ class Schedule:
             if row["next_run_at"] > at:
                 values = {"next_run_at": at, "reason": reason, "changed_by": permit.actor, "changed_at": now}
                 await connection.execute(sa.update(table).where(mine).values(**values))
-            return min(at, row["next_run_at"])
+            due: datetime = row["next_run_at"]
+            return min(at, due)
 
     async def entries(self) -> tuple[Entry, ...]:
         """Every provider that is looked after, the next one first. Writes nothing; what was never due is due now."""
@@ -241,6 +247,13 @@ class Schedule:
             changed = await connection.execute(update.values(**values, changed_by=permit.actor, changed_at=now))
             return bool(changed.rowcount)
 
+    async def _anything_to_do(self, now: datetime) -> bool:
+        """A look without a write: most of the time nothing is due, and the database has other writers."""
+        async with self._store.reading() as connection:
+            rows = (await connection.execute(sa.select(table.c.provider, _is_due(now)))).all()
+        known = {provider for provider, _ in rows}
+        return any(due for _, due in rows) or not known.issuperset((ALL, *self._specs))
+
     async def _enroll(self, connection: AsyncConnection, now: datetime) -> None:
         """A row for every provider that has none; they are spread, for a new schedule would ask all of them at once."""
         known = set(await connection.scalars(sa.select(table.c.provider)))
@@ -264,8 +277,22 @@ class Schedule:
             await connection.execute(mine.values(next_run_at=at, reason="the daily run of all"))
 
 
+def _is_due(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        table.c.paused == sa.false(),
+        table.c.next_run_at <= now,
+        sa.or_(table.c.claimed_until.is_(None), table.c.claimed_until < now),
+    )
+
+
 def _of(claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
     return table.c.provider == claim.provider, table.c.claim == claim.number, table.c.claimed_until.is_not(None)
+
+
+def _not_too_early(at: datetime) -> sa.ColumnElement[datetime]:
+    """``at``, or when the provider may be asked again, whichever is later."""
+    moment = sa.literal(at, Moment)
+    return sa.case((table.c.not_before > moment, table.c.not_before), else_=moment)
 
 
 def _columns(due: Due) -> dict[str, object]:

@@ -100,7 +100,7 @@ models = sa.Table(
 )
 # What searches read instead of the whole of a model. Their forms differ between the databases, so they are in the
 # migration only: on SQLite FILTER_INDEX holds every column that is filtered by, and names and descriptions have their
-# words in ``models_words`` (FTS5); PostgreSQL has an index of expressions for words, and one of trigrams.
+# words in ``models_words`` (FTS5); PostgreSQL has a column ``words`` of its own with an index, and one of trigrams.
 FILTER_INDEX, WORDS, TRIGRAM_INDEX = "ix_models_filter", "models_words", "ix_models_trigrams"
 
 model_prices = sa.Table(

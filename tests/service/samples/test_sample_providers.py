@@ -67,7 +67,80 @@ async def test_deepinfras_shape(samples: SampleProviders, client: httpx.AsyncCli
     assert {"tokens", "image_units", "input_length", "time"} <= {model["pricing"]["type"] for model in models.values()}
 
 
-async def test_only_together_wants_a_token(samples: SampleProviders) -> None:
+OF_OPENAI = ("openai", "mistral", "deepseek", "xai", "groq", "cerebras", "nebius", "alibaba", "chutes")
+
+
+@pytest.mark.parametrize("slug", OF_OPENAI)
+async def test_openais_shape_is_that_of_many(samples: SampleProviders, client: httpx.AsyncClient, slug: str) -> None:
+    answer = (await get(client, samples, slug)).json()
+    assert (list(answer), answer["object"]) == (["object", "data"], "list")
+    assert all(isinstance(model["id"], str) for model in answer["data"])
+    assert len(answer["data"]) == len(samples.models(slug)) > 0
+
+
+async def test_shapes_of_their_own(samples: SampleProviders, client: httpx.AsyncClient) -> None:
+    async def of(slug: str) -> Any:
+        return (await get(client, samples, slug)).json()
+
+    xai = {model["id"]: model for model in (await of("xai"))["data"]}
+    assert xai["grok-4.20-0309-non-reasoning"]["prompt_text_token_price"] == 12_500  # US cents per 100M tokens
+    novita = {model["id"]: model for model in (await of("novita"))["data"]}
+    assert novita["baichuan/baichuan-m2-32b"]["input_token_price_per_m"] == 700  # 0.0001 USD per 1M tokens
+    near = {model["modelId"]: model for model in (await of("near"))["models"]}
+    cost = near["Qwen/Qwen3-30B-A3B-Instruct-2507"]["inputCostPerToken"]
+    assert cost == {"amount": 150, "scale": 9, "currency": "USD"}
+    helicone = (await of("helicone"))["data"]["models"]
+    assert all(model["endpoints"] for model in helicone)
+    aihubmix = await of("aihubmix")
+    assert (aihubmix["success"], aihubmix["data"][0]["features"]) == (
+        True,
+        "thinking,tools,function_calling,structured_outputs",
+    )
+    vercel = {model["id"]: model for model in (await of("vercel-ai-gateway"))["data"]}
+    assert vercel["alibaba/qwen-3-14b"]["pricing"]["input"] == "0.00000006"
+    assert (await of("fal"))["models"][0]["endpoint_id"] == "fal-ai/flux/dev"
+    assert (await of("google-vertex"))["publisherModels"][0]["name"].startswith("publishers/google/models/gemini")
+
+
+@pytest.mark.parametrize("slug", [slug for slug in SLUGS if FORMATS[slug].pages is not None])
+async def test_pages_hold_every_model_once(samples: SampleProviders, client: httpx.AsyncClient, slug: str) -> None:
+    form = FORMATS[slug]
+    assert form.pages is not None
+    url, seen = samples.base_url(slug) + form.path, []
+    key = {form.header: form.prefix + TOKEN}
+    parameters = {form.pages.size: "3"}
+    for _ in range(100):
+        answer = await client.get(url, params=parameters, headers=key)
+        body = answer.json()
+        records = body if isinstance(body, list) else next(value for value in body.values() if isinstance(value, list))
+        assert len(records) <= 3
+        seen += records
+        told = {} if isinstance(body, list) else body
+        cursor = (
+            told.get("next_cursor") or told.get("last_id") or told.get("nextPageToken") or told.get("next_page_token")
+        )
+        if form.pages.linked:
+            link = answer.links.get("next")
+            cursor = httpx.URL(link["url"]).params["cursor"] if link else None
+        if cursor is None:
+            break
+        parameters = {form.pages.size: "3", form.pages.cursor: cursor}
+    assert seen == samples.models(slug)
+
+
+@pytest.mark.parametrize("slug", [slug for slug in SLUGS if FORMATS[slug].needs_token])
+async def test_who_wants_a_token_wants_it_in_its_own_header(samples: SampleProviders, slug: str) -> None:
+    form = FORMATS[slug]
+    url = samples.base_url(slug) + form.path
+    async with httpx.AsyncClient(trust_env=False) as anybody:
+        codes = [
+            (await anybody.get(url, headers=headers)).status_code
+            for headers in ({}, {form.header: form.prefix + "wrong"}, {form.header: form.prefix + TOKEN})
+        ]
+    assert codes == [401, 401, 200]
+
+
+async def test_of_the_three_big_ones_only_together_wants_a_token(samples: SampleProviders) -> None:
     async with httpx.AsyncClient(trust_env=False) as anybody:
         codes = [(await get(anybody, samples, slug)).status_code for slug in ("openrouter", "deepinfra", "together")]
         wrong = await get(anybody, samples, "together", headers={"authorization": "Bearer wrong"})

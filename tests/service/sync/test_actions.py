@@ -26,7 +26,7 @@ from console.services import Services
 from console.store.engine import Store
 from console.store.tables import catalog as t
 
-from .conftest import TOKEN
+from .conftest import BOTH, TOKEN
 
 GPT = "openai/gpt-4o-mini"
 
@@ -76,6 +76,16 @@ async def test_a_run_by_hand_takes_its_providers_in_either_way(desk: Desk) -> No
     data = await desk.done("sync.run", provider=("groq",), providers=("cerebras", "groq"))
     assert [row["provider"] for row in data["rows"]] == ["groq", "cerebras"]
     assert any(line.startswith("groq: ok, 27 records") for line in desk.told)
+
+
+@BOTH
+async def test_every_provider_at_once_on_either_database(desk: Desk) -> None:
+    data = await desk.done("sync.run")
+    assert {row["outcome"] for row in data["rows"]} == {"ok"}
+    assert data["total"]["written"] == 1_305
+    assert (await desk.done("sync.run"))["total"]["written"] == 0
+    found = await desk.done("models.search", query='about:"through helicone" ctx>=1m', limit=3)
+    assert found["total"] == 12
 
 
 async def test_a_verbose_run_says_what_changed_and_what_was_left_out(desk: Desk) -> None:
@@ -288,3 +298,57 @@ async def test_who_may_only_look_can_neither_decide_nor_ask_the_providers(desk: 
     ):
         assert (await desk.do(action, **values)).code == "FORBIDDEN", action
     assert all(not desk.samples.seen(slug) for slug in SLUGS)
+
+
+async def test_the_schedule_is_shown_and_changed(desk: Desk) -> None:
+    rows = {row["provider"]: row for row in await desk.done("sync.schedule")}
+    assert (rows["groq"]["minutes"], rows["groq"]["state"]) == (15, "waiting")
+    await desk.done("sync.pause", provider=("groq", "google"))
+    await desk.done("sync.every", provider=("xai",), interval="6h")
+    rows = {row["provider"]: row for row in await desk.done("sync.schedule")}
+    assert [rows[slug]["state"] for slug in ("groq", "google-vertex", "xai")] == ["paused", "paused", "waiting"]
+    assert (rows["xai"]["minutes"], rows["xai"]["changed_by"], rows["groq"]["next_run_at"]) == (360, "alice", None)
+    status = {row["provider"]: row for row in await desk.done("sync.status")}
+    assert (status["groq"]["paused"], status["xai"]["next_run_at"]) == (True, rows["xai"]["next_run_at"])
+    assert (await desk.do("sync.pause", provider=("groq",))).ending is Ending.UNCHANGED
+    await desk.done("sync.resume", provider=("groq",))
+    await desk.done("sync.every", provider=("xai",), tier=True)
+    for values, code in (
+        ({"provider": ("xai",)}, "BAD_INTERVAL"),
+        ({"provider": ("xai",), "interval": "6h", "tier": True}, "BAD_INTERVAL"),
+        ({"provider": ("xai",), "interval": "30d"}, "BAD_INTERVAL"),
+        ({"provider": ("nobody",), "interval": "6h"}, "UNKNOWN_PROVIDER"),
+    ):
+        assert (await desk.do("sync.every", **values)).code == code
+
+
+async def test_who_is_paused_is_not_meant_by_all(desk: Desk) -> None:
+    kept = ("groq", "cerebras")
+    await desk.done("sync.pause", provider=tuple(slug for slug in SLUGS if slug not in kept))
+    data = await desk.done("sync.run")
+    assert {row["provider"] for row in data["rows"]} == set(kept)
+    assert any(line.startswith("paused, and left alone: aihubmix, ") for line in desk.told)
+    assert (await desk.done("sync.run", provider=("openai",)))["rows"][0]["outcome"] == "ok"  # named, so meant
+    await desk.done("sync.pause", provider=kept)
+    assert (await desk.do("sync.run")).code == "ALL_PAUSED"
+
+
+async def test_a_sync_by_hand_moves_the_schedule(desk: Desk) -> None:
+    await desk.done("sync.run", provider=("groq",))
+    rows = {row["provider"]: row for row in await desk.done("sync.schedule")}
+    assert (rows["groq"]["reason"], rows["xai"]["reason"]) == ("its list changes", "never synced")
+
+
+async def test_a_dry_run_leaves_no_row_anywhere(desk: Desk) -> None:
+    await desk.do("sync.run", provider=("groq",), dry_run=True)
+    async with (await desk.store()).reading() as connection:
+        for table in (t.sync_runs, t.providers, t.models, t.sync_schedules, t.sync_leases, t.provider_states):
+            assert (await connection.execute(sa.select(table))).all() == [], table.name
+
+
+async def test_webhooks_are_listed(desk: Desk) -> None:
+    assert await desk.done("sync.webhooks") == []
+
+
+async def test_without_redis_there_are_no_caches_to_void_by_hand(desk: Desk) -> None:
+    assert (await desk.do("cache.invalidate")).code == "REDIS_UNAVAILABLE"

@@ -17,7 +17,7 @@ from console.store.tables import catalog
 
 from .conftest import BOTH
 
-SEARCH_AIDS = {catalog.FILTER_INDEX, catalog.TRIGRAM_INDEX, "ix_models_words"}
+SEARCH_AIDS = {catalog.FILTER_INDEX, catalog.TRIGRAM_INDEX, "ix_models_words", "words"}
 OURS = {table.name for table in vars(catalog).values() if isinstance(table, sa.Table)}
 
 

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from console.catalog import indexing
-from console.catalog.index import SORTS, CatalogIndex, Row
+from console.catalog.index import SORTS, CatalogIndex, Found, Row
 from console.catalog.query import Bound, Capability, Choice, Flag, Query, Words, parse
 from console.catalog.query_sql import conditions
 from console.catalog.read import Sort
@@ -251,6 +251,16 @@ def test_a_removed_position_is_used_again_and_the_others_stay() -> None:
     index.update([row(9)])
     assert index.position_of(3) == third
     assert sorted(index.id_at(position) for position in index.find(Query())) == [1, 3, 9]
+
+
+@given(st.lists(st.integers(0, 30), unique=True), st.lists(st.integers(0, 40), max_size=9))
+def test_what_was_found_knows_where_each_position_stands(positions: list[int], asked: list[int]) -> None:
+    found = Found(positions)
+    assert len(found) == len(positions)
+    for position in asked:
+        place = found.place_of(position)
+        assert (place is None) == (position not in positions)
+        assert place is None or found[place] == position
 
 
 def test_what_is_published_is_said_from_outside() -> None:
