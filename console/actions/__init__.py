@@ -1,6 +1,6 @@
 """The action registry: everything that an operator can do."""
 
-from console.actions import access, catalog, keys, operations, publishing, status, sync
+from console.actions import access, catalog, keys, operations, publishing, status, sync, tokens
 from console.actions.registry import Action, Registry
 
 REGISTRY = Registry(
@@ -10,6 +10,7 @@ REGISTRY = Registry(
     publishing.ACTIONS,
     keys.ACTIONS,
     access.ACTIONS,
+    tokens.ACTIONS,
     operations.ACTIONS,
 )
 

@@ -132,6 +132,24 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
+@click.command("api")
+@click.option("--listen", default="127.0.0.1:8090", help="HOST:PORT", show_default=True)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="the configuration file")
+@click.option("--profile", metavar="NAME", help="the profile to work with")
+def serve_api(*, listen: str, config: Path | None, profile: str | None) -> int:
+    """Serve the HTTP API, sync the catalog by its schedule, and end what others left interrupted."""
+    from console.api.serve import serve_forever
+    from console.config import load_profile
+
+    chosen = load_profile(config=config, profile=profile)
+    host, port = _address(listen)
+    try:
+        return asyncio.run(serve_forever(chosen, host=host, port=port))
+    except OSError as problem:
+        narrate(f"the API cannot listen on {listen}: {problem}")
+        return Ending.FAILED.exit_code
+
+
 @click.command("console")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="the configuration file")
 @click.option("--profile", metavar="NAME", help="the profile to work with")
@@ -147,4 +165,4 @@ def open_console(*, config: Path | None, profile: str | None) -> int:
     return main(lambda: load_profile(config=config, profile=profile), terminal=terminal)
 
 
-COMMANDS = (open_console, demo, up, down, run, authz)
+COMMANDS = (open_console, demo, up, down, run, serve_api, authz)

@@ -60,6 +60,13 @@ class Layout:
             write_private(path, secrets.token_urlsafe(24))
         return SecretStr(path.read_text("utf-8").strip())
 
+    def api_token(self) -> str:
+        """The token for the HTTP API, made the first time; its file holds it as it is sent."""
+        path = self.secrets / "api-token"
+        if not path.exists():
+            write_private(path, f"mdt_{secrets.token_urlsafe(32)}")
+        return path.read_text("utf-8").strip()
+
     def kubeconfig(self, identity: str) -> Path:
         return self.kubeconfigs / f"{identity}.yaml"
 

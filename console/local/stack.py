@@ -32,10 +32,11 @@ from console.local.valkey import Valkey
 from console.operations.recovery import recover_forever
 from console.outcome import Failure, Refusal, TimedOut, Unavailable
 from console.services import Services
+from console.sync.service import look_after
 
 _SHARED = "samples"  # the upstream of every provider that has none of its own
 _UPSTREAMS = (*BIG, _SHARED, bootstrap.DEFAULT_UPSTREAM, *(name for _, name, _ in bootstrap.INFERENCE_SERVICES))
-_PORTS = ("valkey", "kubernetes", "gateway", "envoy", "authorizer", "providers", *_UPSTREAMS)
+_PORTS = ("valkey", "kubernetes", "gateway", "envoy", "authorizer", "providers", "api", *_UPSTREAMS)
 _READY_SECONDS = 30.0
 _IDENTITIES = {"admin": ADMIN, "publisher": PUBLISHER, "viewer": VIEWER, "controller": CONTROLLER}
 
@@ -74,6 +75,7 @@ class Stack:
             ("samples", self._start_samples),
             ("authorizer", self._start_authorizer),
             ("gateway", self._start_gateway),
+            ("api", self._start_api),
             ("objects", self._set_the_scene),
         ):
             began = asyncio.get_running_loop().time()
@@ -90,6 +92,8 @@ class Stack:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._supervisor.watch(), name="supervisor")
             tasks.create_task(recover_forever(journal, runner), name="recovery")
+            if self._durable:  # a throwaway stack is synced by whoever looks at it
+                tasks.create_task(look_after(self._services), name="schedule")
 
     async def stop(self) -> None:
         """Stop everything that was started, the last first."""
@@ -272,6 +276,27 @@ class Stack:
         for name, part in (("controller", controller), ("kserve", kserve)):
             await self._supervisor.start(Part(name, part.start, part.stop, part.health, lambda: False))
         self._controller = controller
+
+    async def _start_api(self) -> None:
+        """The HTTP API, and a token for whoever may read this stack's secrets."""
+        from console.api.app import create_app
+        from console.serving import Serving
+        from console.tokens import ensure_token
+
+        assert self._services is not None
+        services = Services(self._services.profile)
+        await ensure_token(await services.store(), "local", self._layout.api_token())
+        serving = Serving(create_app(services), host=LOOPBACK, port=self._ports["api"])
+
+        async def stop() -> None:
+            await serving.stop()
+            await services.close()
+
+        async def health() -> str:
+            await self._get(f"http://{LOOPBACK}:{self._ports['api']}/healthz")
+            return f"http://{LOOPBACK}:{self._ports['api']}"
+
+        await self._supervisor.start(Part("api", serving.start, stop, health, lambda: False))
 
     async def _set_the_scene(self) -> None:
         """The objects that are there from the start, in force before anybody is told that the stack is ready."""

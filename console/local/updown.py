@@ -102,6 +102,9 @@ def _tell(layout: Layout) -> None:
     profile = load_profile(config=layout.profile, profile="local")
     say(f"gateway     {profile.gateway.url}")
     say(f"redis       {profile.redis.url}   password in {layout.secrets / 'redis-operator'}")
+    say(
+        f"api         http://{LOOPBACK}:{(read_json(layout.ports) or {}).get('api')}   token in {layout.secrets / 'api-token'}"
+    )
     say(f"kubernetes  KUBECONFIG={layout.kubeconfig('admin')}")
     say(f"profile     {layout.profile}")
     narrate("next        modeldeck status")

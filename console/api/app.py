@@ -1,0 +1,192 @@
+"""The whole HTTP API, denied by default: every path but health and the signed webhook needs a token."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from console import __version__
+from console.actions import REGISTRY, Action
+from console.actions.registry import Kind, Parameter
+from console.api import catalog, metrics, seeds, watching
+from console.api.asking import Asker, read_object
+from console.api.limits import Buckets
+from console.api.problems import answer, refusal
+from console.guard import Danger
+from console.outcome import ModeldeckError
+from console.services import Services
+from console.tokens import find_token
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/api/webhooks/models-updated"})
+"""What answers without a token. The webhook is signed; health says whether, not what."""
+_STATUSES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """How often a token, and an address without one, may ask."""
+
+    per_second: float = 50.0
+    burst: int = 200
+    unknown_per_second: float = 2.0
+    unknown_burst: int = 20
+
+
+def create_app(services: Services, limits: ApiLimits = ApiLimits()) -> FastAPI:
+    """The application for one profile. The services are the caller's to close."""
+    asker = Asker(services)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asker.close()
+
+    app = FastAPI(
+        title="Modeldeck",
+        version=__version__,
+        description="Catalog, publishing, keys and access of an LLM gateway. Every answer is an outcome.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.state.asker = asker
+    app.state.started = time.time()
+    app.add_middleware(Gate, services=services, limits=limits)
+    _every_action(app)
+    for part in (seeds, catalog, watching, metrics):
+        app.include_router(part.router)
+    app.add_exception_handler(HTTPException, _not_there)
+    app.add_exception_handler(Exception, _broken)
+    return app
+
+
+class Gate:
+    """In front of everything: who asks, and how often. Plain ASGI, so that streams pass untouched."""
+
+    def __init__(self, app: ASGIApp, services: Services, limits: ApiLimits) -> None:
+        self._app = app
+        self._services = services
+        self._known = Buckets(limits.per_second, limits.burst)
+        self._unknown = Buckets(limits.unknown_per_second, limits.unknown_burst)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                refused = await self._refused(Request(scope))
+            except ModeldeckError as problem:
+                refused = answer(problem.outcome())
+            if refused is not None:
+                await refused(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _refused(self, request: Request) -> Response | None:
+        """Why not; None where the request may go on, with its token and principal."""
+        origin = request.client.host if request.client is not None else ""
+        if request.url.path in OPEN_PATHS:
+            wait = self._known.take(f"open {origin}")
+            return None if wait is None else _too_many(wait)
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        token = await find_token(await self._services.store(), text.strip()) if scheme.lower() == "bearer" else None
+        if token is None:
+            wait = self._unknown.take(origin)
+            return _no_token() if wait is None else _too_many(wait)
+        wait = self._known.take(token.id)
+        if wait is not None:
+            return _too_many(wait)
+        request.state.token = token
+        request.state.principal = token.principal(origin)
+        return None
+
+
+def _no_token() -> JSONResponse:
+    return refusal(
+        401,
+        "UNAUTHENTICATED",
+        "this needs a token: Authorization: Bearer mdt_…",
+        then="modeldeck tokens create NAME",
+        headers={"www-authenticate": "Bearer"},
+    )
+
+
+def _too_many(wait: float) -> JSONResponse:
+    headers = {"retry-after": str(math.ceil(wait))}
+    return refusal(429, "TOO_MANY_REQUESTS", "too many requests; nothing was done", headers=headers)
+
+
+def _every_action(app: FastAPI) -> None:
+    """``POST /api/actions/{id}`` for everything in the registry that ends by itself."""
+    for action in REGISTRY:
+        if not action.streams:
+            app.add_api_route(
+                f"/api/actions/{action.id}",
+                _endpoint(action),
+                methods=["POST"],
+                name=action.id,
+                operation_id=action.id,
+                summary=action.title,
+                description=action.details,
+                tags=[action.words[0]],
+                openapi_extra={"requestBody": _request_body(action)},
+                response_model=None,
+            )
+
+
+def _endpoint(action: Action) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        values = await read_object(request)
+        if isinstance(values, JSONResponse):
+            return values
+        asker: Asker = request.app.state.asker
+        return await asker.respond(request, action.id, values)
+
+    return endpoint
+
+
+def _request_body(action: Action) -> dict[str, Any]:
+    properties = {parameter.name: _schema(parameter) for parameter in action.parameters}
+    required = [parameter.name for parameter in action.parameters if parameter.required]
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        schema["required"] = required
+    needed = bool(required) and action.danger is not Danger.READ
+    return {"required": needed, "content": {"application/json": {"schema": schema}}}
+
+
+def _schema(parameter: Parameter) -> dict[str, Any]:
+    kinds: dict[Kind, dict[str, Any]] = {
+        Kind.INTEGER: {"type": "integer"},
+        Kind.FLAG: {"type": "boolean"},
+        Kind.DURATION: {"type": ["integer", "string"], "examples": [900, "15m"]},
+    }
+    schema = dict(kinds.get(parameter.kind, {"type": "string", "maxLength": 1024}))
+    if parameter.choices:
+        schema["enum"] = list(parameter.choices)
+    if parameter.minimum is not None:
+        schema["minimum"] = parameter.minimum
+    if parameter.many:
+        schema = {"type": "array", "items": schema}
+    return schema | {"description": parameter.help}
+
+
+async def _not_there(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, HTTPException)
+    code = _STATUSES.get(problem.status_code, "REFUSED")
+    detail = f"{request.method} {request.url.path[:200]}: {problem.detail}"
+    return refusal(problem.status_code, code, detail, then="GET /openapi.json", headers=problem.headers)
+
+
+async def _broken(_request: Request, problem: Exception) -> Response:
+    """What nobody foresaw: said without its text, which may repeat what was sent."""
+    detail = f"an error that should not happen ({type(problem).__name__}); how far it came stands in the journal"
+    return refusal(500, "INTERNAL", detail, then="GET /api/operations")
