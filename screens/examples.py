@@ -65,10 +65,10 @@ class ExamplesWindow(ModalScreen[None]):
     DEFAULT_CSS = """
     ExamplesWindow { align: center middle; background: $background 60%; }
     ExamplesWindow > Vertical {
-        width: 96%; max-width: 110; height: auto; max-height: 90%; border: round $accent; padding: 0 1;
+        width: 96%; max-width: 110; height: 90%; border: round $accent; padding: 0 1;
         background: $background;
     }
-    ExamplesWindow Lines { height: auto; max-height: 1fr; }
+    ExamplesWindow Lines { height: 1fr; }
     """
 
     def __init__(self, row: Mapping[str, Any]) -> None:

@@ -132,9 +132,18 @@ class DeckScreen(Screen[None]):
         wanted, self._wanted = self._wanted, None
         return wanted
 
+    def on_screen_suspend(self) -> None:
+        # Behind a window none of these keys does anything.
+        self._show_keys(False)
+
     def on_screen_resume(self) -> None:
+        self._show_keys(True)
         self.refresh_facts()
         self.reload()
+
+    def _show_keys(self, shown: bool) -> None:
+        for footer in self.query(KeyFooter):
+            footer.visible = shown
 
     def reload(self) -> None:
         # Before it is mounted there is nothing to show it in; when it has been, it comes to the front and reads.

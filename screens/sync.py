@@ -99,10 +99,10 @@ class SyncScreen(DeckScreen):
             )
             word = "cancelling" if job.cancelling and job.running else "running" if job.running else "over"
             yield Line((f"{state.glyph} {job.title}  ", state.paint), (f"{word}  {elapsed(job.seconds)}", "muted"))
-            for item in job.progress[-12:]:
-                yield Line("  ", str(item))
             if job.outcome is not None:
                 yield Fact("outcome", job.outcome.summary)
+            for item in reversed(job.progress[-12:]):
+                yield Line("  ", str(item))
             yield Line("")
         row = self._rows.get(str(self.table.cursor_key))
         if row is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from console.config import data_home
 from console.local.layout import Layout, read_json
+from console.local.ports import LOOPBACK
 from console.local.run import is_locked
 from console.outcome import Failure, Refusal, TimedOut
 from console.terminal.text import narrate, say
@@ -102,9 +103,8 @@ def _tell(layout: Layout) -> None:
     profile = load_profile(config=layout.profile, profile="local")
     say(f"gateway     {profile.gateway.url}")
     say(f"redis       {profile.redis.url}   password in {layout.secrets / 'redis-operator'}")
-    say(
-        f"api         http://{LOOPBACK}:{(read_json(layout.ports) or {}).get('api')}   token in {layout.secrets / 'api-token'}"
-    )
+    port = (read_json(layout.ports) or {}).get("api")
+    say(f"api         http://{LOOPBACK}:{port}   token in {layout.secrets / 'api-token'}")
     say(f"kubernetes  KUBECONFIG={layout.kubeconfig('admin')}")
     say(f"profile     {layout.profile}")
     narrate("next        modeldeck status")
