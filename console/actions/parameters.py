@@ -12,6 +12,8 @@ from console.actions.registry import Action, Kind, Parameter
 from console.outcome import Refusal
 
 _MAX_TEXT = 1024
+_LARGEST = 2**31 - 1
+_LONGEST_SECONDS = 100 * 365 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(\d{1,9})([smhd])")
 
@@ -36,6 +38,8 @@ def checked(action: Action, given: Mapping[str, Any]) -> dict[str, Any]:
                 raise _wrong(f"{action.id} needs {parameter.name}: {parameter.help}")
             values[parameter.name] = () if parameter.many and parameter.default is None else parameter.default
         elif parameter.many:
+            if not isinstance(value, str | list | tuple):
+                raise _wrong(f"{parameter.name} is a list: {str(value)[:40]!r} is none")
             many = [value] if isinstance(value, str) else list(value)
             values[parameter.name] = tuple(_one(parameter, item) for item in many)
         else:
@@ -64,6 +68,8 @@ def _integer(parameter: Parameter, value: Any) -> int:
         raise _wrong(f"{parameter.name} is not a whole number: {str(value)[:40]!r}") from None
     if isinstance(value, bool) or (parameter.minimum is not None and number < parameter.minimum):
         raise _wrong(f"{parameter.name} must be at least {parameter.minimum}")
+    if abs(number) > _LARGEST:
+        raise _wrong(f"{parameter.name} must be at most {_LARGEST}")
     return number
 
 
@@ -71,11 +77,17 @@ def duration(value: Any, name: str = "duration") -> int:
     """Seconds of ``90s``, ``15m``, ``1h30m``, ``7d`` or a plain number."""
     text = str(value).strip().lower()
     if text.isdecimal() and len(text) < 10:
-        return int(text)
+        return _bounded(int(text), name)
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise _wrong(f"{name} is not a duration such as 90s, 15m or 7d: {text[:40]!r}")
-    return sum(int(number) * _UNITS[unit] for number, unit in parts)
+    return _bounded(sum(int(number) * _UNITS[unit] for number, unit in parts), name)
+
+
+def _bounded(seconds: int, name: str) -> int:
+    if seconds > _LONGEST_SECONDS:
+        raise _wrong(f"{name} is longer than a hundred years")
+    return seconds
 
 
 def _text(parameter: Parameter, value: Any) -> Any:

@@ -33,7 +33,8 @@ async def perform(
     try:
         values = checked(action, given)
         target = str(values.get(action.target) or "") if action.target else ""
-        tenant = values.get("tenant")
+        # Where several may be named, the handler judges each of them.
+        tenant = values.get("tenant") if isinstance(values.get("tenant"), str) else None
         guard = await services.guard(records=action.danger > Danger.READ)
         permit = await guard.permit(action, principal, tenant=tenant, target=target, confirmed=confirmed)
         permitted = True

@@ -22,7 +22,7 @@ from console.api.asking import Asker, read_object
 from console.api.limits import Buckets
 from console.api.problems import answer, refusal
 from console.guard import Danger
-from console.outcome import ModeldeckError
+from console.outcome import Ending, ModeldeckError, Outcome
 from console.services import Services
 from console.tokens import find_token
 
@@ -189,4 +189,5 @@ async def _not_there(request: Request, problem: Exception) -> Response:
 async def _broken(_request: Request, problem: Exception) -> Response:
     """What nobody foresaw: said without its text, which may repeat what was sent."""
     detail = f"an error that should not happen ({type(problem).__name__}); how far it came stands in the journal"
-    return refusal(500, "INTERNAL", detail, then="GET /api/operations")
+    outcome = Outcome(Ending.INTERRUPTED, detail, code="INTERNAL", http_status=500, then="GET /api/operations")
+    return answer(outcome)
