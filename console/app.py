@@ -18,7 +18,6 @@ from console.bridge import Bridge, Job
 from console.guard import Danger
 from console.outcome import Ending, ModeldeckError, Outcome, Refusal
 from console.terminal.app import TerminalApp
-from console.terminal.crash import report_crash
 from console.terminal.environment import Terminal
 from console.terminal.text import safe
 from screens.frame import DeckScreen, begin
@@ -81,6 +80,11 @@ class Console(TerminalApp[int]):
         **options: Any,
     ) -> None:
         super().__init__(terminal=terminal, reports=reports, **options)
+        # Before anything is drawn: every style is worked out anew for another theme.
+        for theme in THEMES:
+            self.register_theme(theme)
+        if not terminal.few_colours:
+            self.theme = DARK.name
         self.bridge = Bridge(open_profile, self._live_changed)
         self.tenant: str | None = None
         self.faults = books.FaultBook()
@@ -98,10 +102,6 @@ class Console(TerminalApp[int]):
     COMMANDS = {_palette}  # noqa: RUF012 - Textual's own way
 
     def on_mount(self) -> None:
-        for theme in THEMES:
-            self.register_theme(theme)
-        if not self.terminal.few_colours:
-            self.theme = DARK.name
         # After the first paint, for reading the configuration imports a lot.
         self.call_after_refresh(self._open)
 
@@ -151,9 +151,11 @@ class Console(TerminalApp[int]):
 
     def worker_failed(self, worker: Worker[Any]) -> None:
         """A view that fails costs itself, not the console: it is said and written down, and what was shown stays."""
+        from console.terminal.crash import report_crash
+
         problem = worker.error
         if isinstance(problem, Exception):
-            report = report_crash(problem, self._reports, state="The console went on.", facts={"worker": worker.name})
+            report = report_crash(problem, self.reports, state="The console went on.", facts={"worker": worker.name})
             what = f"{worker.name or worker.group} failed ({type(problem).__name__}), which should not happen"
             where = f"the report is {report.file}" if report.file else "no report could be written"
             self.faults.add(books.Fault(what, "the console goes on; what it shows may be old", where, _now()))

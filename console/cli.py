@@ -27,8 +27,6 @@ from console.terminal.text import is_terminal, narrate, safe, say, speak_any_enc
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     speak_any_encoding()
-    if not arguments and is_terminal(sys.stdin) and is_terminal(sys.stdout) and is_terminal(sys.stderr):
-        arguments = ["console"]
     try:
         code = root().main(list(arguments), prog_name="modeldeck", standalone_mode=False)
     except click.exceptions.Abort:

@@ -51,6 +51,7 @@ class KeysScreen(DeckScreen):
         Binding("x", "finish", "end grace", id="keys.finish"),
         Binding("D", "revoke", "revoke", id="keys.revoke"),
         Binding("c", "copy", "copy id", id="keys.copy"),
+        Binding("e", "explain", "explain", id="keys.explain"),
         Binding("C", "copy_command", "copy command", show=False, id="keys.copy_command"),
         Binding("a", "toggle_revoked", "revoked too", show=False, id="keys.toggle_revoked"),
     ]
@@ -144,9 +145,9 @@ class KeysScreen(DeckScreen):
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("rotate", "finish", "revoke", "copy"):
+        if action in ("rotate", "finish", "revoke", "copy", "explain"):
             key = self.key
-            if key is None or (action != "copy" and key["state"] in ("revoked", "expired")):
+            if key is None or (action not in ("copy", "explain") and key["state"] in ("revoked", "expired")):
                 return False
             return action != "finish" or key["grace_left"] is not None
         return True
@@ -169,6 +170,10 @@ class KeysScreen(DeckScreen):
     def action_copy(self) -> None:
         if key := self.key:
             self.deck.copy_text(key["id"], "key id")
+
+    def action_explain(self) -> None:
+        if key := self.key:
+            self.deck.open_view("access", key["id"])
 
     def action_copy_command(self) -> None:
         if key := self.key:

@@ -39,4 +39,5 @@ VIEWS = (
     View("6", "feed", "Feed", "screens.feed:FeedScreen"),
     View("7", "sync", "Sync", "screens.sync:SyncScreen"),
     View("8", "audit", "Audit", "screens.audit:AuditScreen"),
+    View("9", "access", "Access", "screens.access:AccessScreen"),
 )

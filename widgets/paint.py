@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
+from textual.dom import DOMNode
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -38,10 +38,13 @@ PAINTS = (
 
 
 class Painted(ScrollView, can_focus=False, inherit_bindings=False):
-    """A widget on the line API. Paints are component classes, so a theme or a style sheet can change them."""
+    """A widget on the line API. Paints are classes of its style sheet, so a theme can change them.
+
+    They are no component classes: Textual would work all of them out for every widget before the first paint, and a
+    widget uses few of them.
+    """
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"paint--{name}" for name in PAINTS}
     DEFAULT_CSS = """
     Painted {
         overflow: hidden hidden;
@@ -103,7 +106,11 @@ class Painted(ScrollView, can_focus=False, inherit_bindings=False):
             return self.rich_style
         if name not in PAINTS:
             return Style.null()
-        full, own = self.get_component_rich_style(f"paint--{name}"), self.get_component_styles(f"paint--{name}")
+        # As Textual does it for component classes: a node that is not there, styled by the rules for its class.
+        node = DOMNode(classes=f"paint--{name}")
+        node._attach(self)  # noqa: SLF001 - private names of the Textual that is pinned
+        self.app.stylesheet.apply(node, animate=False)
+        full, own = node.styles.rich_style, node.styles
         return Style(
             color=full.color if own.has_rule("color") else None,
             bgcolor=full.bgcolor if name in self._GROUNDS else None,

@@ -137,22 +137,24 @@ class StatusLine(Painted):
         return []
 
     def _parts_of_tabs(self) -> list[Part]:
-        """Every title where they fit; else the open one and the keys of the others."""
+        """Every title where they fit, close together if need be; else the open one and the keys of the others."""
         width = self.size.width
-        full = sum(cells(tab.key) + cells(tab.title) + 3 for tab in self._tabs) - 1
+        tight = sum(cells(tab.key) + cells(tab.title) + 1 for tab in self._tabs)
+        wide = tight + 2 * len(self._tabs) - 1
         parts: list[Part] = []
         self._places = []
         at = 0
         for tab in self._tabs:
             active = tab.key == self._active
-            titled = active or full <= width
-            text = f" {tab.key} {tab.title} " if titled else f" {tab.key} "
+            lead, between = (" ", " ") if wide <= width or tight > width else ("", "")
+            titled = active or tight <= width
+            text = f"{lead}{tab.key}{between}{tab.title} " if titled else f" {tab.key} "
             length = cells(text)
             self._places.append((at, at + length, tab.key))
             if active:
                 parts.append((text, "chosen"))
             else:
-                parts += [(f" {tab.key}", "key"), (text[1 + len(tab.key) :], "")]
+                parts += [(f"{lead}{tab.key}", "key"), (text[len(lead) + len(tab.key) :], "")]
             at += length
         return parts
 

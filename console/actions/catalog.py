@@ -1,7 +1,6 @@
 """Actions on the catalog."""
 
 from console.actions.registry import Action, Column, Kind, Parameter
-from console.catalog.types import PriceKind
 from console.guard import Danger, Role
 
 _MODELS = "console.catalog.handlers"
@@ -9,6 +8,22 @@ _DECISIONS = "console.catalog.decisions"
 _CACHES = ("models", "model-detail", "rankings", "search")
 _MODEL = Parameter(
     "model", "provider/model-id, or a model id that only one provider has", positional=True, required=True
+)
+# As console/catalog/types.py (PriceKind) has them, which takes too long to load here.
+_PRICE_KINDS = (
+    "input",
+    "output",
+    "cache_read",
+    "cache_write",
+    "reasoning",
+    "image",
+    "request",
+    "web_search",
+    "audio_input",
+    "media_input",
+    "media_output",
+    "characters",
+    "compute",
 )
 
 ACTIONS = (
@@ -109,8 +124,8 @@ ACTIONS = (
                 "kind",
                 "which price",
                 Kind.CHOICE,
-                default=PriceKind.INPUT.value,
-                choices=tuple(kind.value for kind in PriceKind),
+                default="input",
+                choices=_PRICE_KINDS,
             ),
             Parameter("undo", "give the provider's price back", Kind.FLAG, default=False),
         ),

@@ -155,14 +155,9 @@ def serve_api(*, listen: str, config: Path | None, profile: str | None) -> int:
 @click.option("--profile", metavar="NAME", help="the profile to work with")
 def open_console(*, config: Path | None, profile: str | None) -> int:
     """Open the console. `modeldeck` alone does so too, on a terminal."""
-    from console.config import load_profile
-    from console.terminal.environment import prepare, refuse_without_screen
+    from console.opening import open_console as open_it
 
-    terminal = prepare()
-    refuse_without_screen(terminal)
-    from console.app import main
-
-    return main(lambda: load_profile(config=config, profile=profile), terminal=terminal)
+    return open_it(config=str(config) if config else None, profile=profile)
 
 
 COMMANDS = (open_console, demo, up, down, run, serve_api, authz)

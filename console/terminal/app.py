@@ -22,16 +22,14 @@ from __future__ import annotations
 
 # ruff: noqa: SLF001 - private names of the Textual that is pinned; each override says why.
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from platformdirs import user_state_path
 from textual.app import ReturnType
 from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import WorkerFailed
 
 from console.terminal.clipboard import Clipboard, Copied
-from console.terminal.crash import CrashReport, report_crash
 from console.terminal.display import ThinDisplay
 from console.terminal.driver import TerminalDriver, driver_class
 from console.terminal.environment import MouseMode, Terminal
@@ -41,6 +39,9 @@ from console.terminal.text import narrate
 CRASH_CODE = 70
 """EX_SOFTWARE of sysexits.h: none of the outcomes' exit codes."""
 INTERRUPT_CODE = 130
+
+if TYPE_CHECKING:
+    from console.terminal.crash import CrashReport
 
 
 class TerminalApp(OrderedKeys[ReturnType], ThinDisplay[ReturnType]):
@@ -59,7 +60,7 @@ class TerminalApp(OrderedKeys[ReturnType], ThinDisplay[ReturnType]):
         self.clipboard_link = Clipboard(terminal, self._send)
         self.crash_report: CrashReport | None = None
         self._crash_told = False
-        self._reports = reports or user_state_path("modeldeck") / "crashes"
+        self._reports = reports
 
     def copy(self, text: str) -> Copied:
         """Hand a text to the operator's clipboard. It is not kept: pasting inside the console does not know it."""
@@ -110,11 +111,20 @@ class TerminalApp(OrderedKeys[ReturnType], ThinDisplay[ReturnType]):
     def write_crash(self, error: BaseException) -> None:
         """Write the report that `tell_crash` tells of; only the first crash counts."""
         if self.crash_report is None:
+            from console.terminal.crash import report_crash
+
             facts = {
                 "terminal": f"{self.terminal.name}, {self.size.width}x{self.size.height}, {self.terminal.colours}",
                 "display": self.display_fault or self.terminal.render,
             }
-            self.crash_report = report_crash(error, self._reports, state=self.state_after_crash(), facts=facts)
+            self.crash_report = report_crash(error, self.reports, state=self.state_after_crash(), facts=facts)
+
+    @property
+    def reports(self) -> Path:
+        """Where crash reports go."""
+        from platformdirs import user_state_path
+
+        return self._reports or user_state_path("modeldeck") / "crashes"
 
     def tell_crash(self) -> None:
         """Say on standard error, once, what happened and where the report is."""

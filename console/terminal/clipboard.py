@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_state_path
-
 from console.terminal.ending import at_end
 from console.terminal.environment import ClipboardMode, Multiplexer, Terminal
 from console.terminal.private import write_private
@@ -126,6 +124,8 @@ def osc52(text: str, multiplexer: Multiplexer | None = None) -> str:
 def copies_directory(environ: Mapping[str, str]) -> Path:
     """Below the runtime directory, which is gone after the logout; where there is none, below the state directory."""
     runtime = environ.get("XDG_RUNTIME_DIR", "")
+    from platformdirs import user_state_path
+
     base = Path(runtime) / "modeldeck" if runtime and Path(runtime).is_dir() else user_state_path("modeldeck")
     return base / "copies"
 

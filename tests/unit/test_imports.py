@@ -65,3 +65,28 @@ def test_a_module_loads_no_more_than_it_needs(module: str, allowed: set[str]) ->
 def test_the_import_contracts_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert lint_imports(config_filename="pyproject.toml", no_cache=True) == 0
+
+
+def test_the_console_paints_before_it_loads_what_it_works_with() -> None:
+    code = (
+        "from console.terminal.environment import prepare\nprepare()\n"
+        "import console.app\nfrom screens.overview import OverviewScreen"
+    )
+    assert loaded_after(code) == {"textual"}
+    assert "console.cli" not in _modules_after(code)
+
+
+def _modules_after(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    return set(done.stdout.split())
+
+
+def test_the_kinds_of_prices_are_those_of_the_catalog() -> None:
+    from console.actions import REGISTRY
+    from console.catalog.types import PriceKind
+
+    parameters = {parameter.name: parameter for parameter in REGISTRY["models.price"].parameters}
+    assert parameters["kind"].choices == tuple(kind.value for kind in PriceKind)
