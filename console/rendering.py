@@ -25,7 +25,8 @@ def progress_line(item: Any) -> str:
             return ""
         undone = "undone: " if item.state is StepState.UNDONE else ""
         return f"  {glyph} {safe(item.name)}  {undone}{safe(item.detail)}  {item.seconds:.2f} s"
-    return f"  {safe(str(item))}"
+    text = safe(str(item))
+    return f"  {text}" if text else ""
 
 
 def plan_text(plan: Plan) -> str:

@@ -87,6 +87,7 @@ _MAKERS: dict[str, Maker] = {
     "keys.row": _with_store(keys.NewKeyRow),
     "keys.generation": _with_store(keys.NewGeneration),
     "keys.end": _with_store(keys.EndGeneration),
+    "keys.set": _with_store(keys.SetFields),
     "keys.revoke": _with_store(keys.RevokeRow),
     "keys.entry": _put_entry,
     "keys.drop": _drop_entry,

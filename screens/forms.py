@@ -82,12 +82,23 @@ def ask_values(
 
         def answered(values: Values | None) -> None:
             if values is not None:
-                screen.deck.act(identifier, {**given, **values}, then)
+                screen.deck.act(identifier, {**given, **_as_lists(action, values)}, then)
 
         title = f"{action.title}: {shown}" if shown else action.title
         screen.app.push_screen(FormWindow(title, specs, action.details), answered)
 
     begin(screen, ask, "form", "form")
+
+
+def _as_lists(action: Action, values: Values) -> Values:
+    """What was typed with commas between, where a parameter takes several."""
+    many = {parameter.name for parameter in action.parameters if parameter.many}
+    return {
+        name: tuple(part.strip() for part in value.split(",") if part.strip())
+        if name in many and isinstance(value, str)
+        else value
+        for name, value in values.items()
+    }
 
 
 async def specs_for(
@@ -108,7 +119,8 @@ async def specs_for(
         if spec.name == "tenant" and (tenants := await names(screen, "tenants.list")):
             default = found.default or (tenants[0] if len(tenants) == 1 else "")
             found = replace(found, kind=FieldKind.SELECT, choices=tenants, default=default)
-        if spec.name == "model" and action.id == "keys.create" and (models := await names(screen, "published")):
+        own_models = spec.name == "model" and action.id in ("keys.create", "keys.edit")
+        if own_models and (models := await names(screen, "published")):
             found = replace(found, kind=FieldKind.SEVERAL, choices=models)
         specs.append(found)
     return specs

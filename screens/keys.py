@@ -49,6 +49,8 @@ class KeysScreen(DeckScreen):
         Binding("n", "create", "new", id="keys.create"),
         Binding("r", "rotate", "rotate", id="keys.rotate"),
         Binding("x", "finish", "end grace", id="keys.finish"),
+        Binding("E", "edit", "edit", id="keys.edit"),
+        Binding("z", "suspend", "suspend", id="keys.suspend"),
         Binding("D", "revoke", "revoke", id="keys.revoke"),
         Binding("c", "copy", "copy id", id="keys.copy"),
         Binding("e", "explain", "explain", id="keys.explain"),
@@ -145,7 +147,7 @@ class KeysScreen(DeckScreen):
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("rotate", "finish", "revoke", "copy", "explain"):
+        if action in ("rotate", "finish", "revoke", "copy", "explain", "edit", "suspend"):
             key = self.key
             if key is None or (action not in ("copy", "explain") and key["state"] in ("revoked", "expired")):
                 return False
@@ -158,6 +160,16 @@ class KeysScreen(DeckScreen):
     def action_rotate(self) -> None:
         if key := self.key:
             ask_values(self, "keys.rotate", {"key": key["id"]}, self._selected, shown=key["name"])
+
+    def action_edit(self) -> None:
+        if key := self.key:
+            defaults = {"owner": key["owner"], "network": ",".join(key["networks"]), "model": ",".join(key["models"])}
+            ask_values(self, "keys.edit", {"key": key["id"]}, defaults=defaults, shown=key["name"])
+
+    def action_suspend(self) -> None:
+        """Suspend it, or resume it where it is suspended."""
+        if key := self.key:
+            self.deck.act("keys.resume" if key["state"] == "suspended" else "keys.suspend", {"key": key["id"]})
 
     def action_finish(self) -> None:
         if key := self.key:
@@ -216,6 +228,8 @@ def _facts(key: Mapping[str, Any]) -> Iterable[Fact]:
     models = ", ".join(key["models"]) or "none of its own"
     also = "; and every published model" if key["kind"] == "client" else ""
     yield Fact("models", models + also)
+    if key["networks"]:
+        yield Fact("networks", ", ".join(key["networks"]))
     yield Fact("expires", local_time(key["expires_at"]) if key["expires_at"] else "never")
     yield Line("")
     for generation in reversed(key["generations"]):

@@ -1,11 +1,14 @@
-"""Models as JSON-ready dictionaries: what ``--json``, the HTTP API and exports answer with."""
+"""Models as JSON-ready dictionaries: what ``--json``, the HTTP API and exports answer with; and values as words."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from console.catalog import prices
 from console.catalog.types import CAPABILITIES, Model, Per, Price, PriceKind, PriceState
+
+_WIDTH = 60  # of a value in a line
 
 
 def model_row(model: Model) -> dict[str, Any]:
@@ -15,6 +18,7 @@ def model_row(model: Model) -> dict[str, Any]:
     """
     return {
         "id": model.reference,
+        "number": model.id,
         "name": model.name,
         "provider": model.provider,
         "kind": model.kind,
@@ -31,7 +35,6 @@ def model_json(model: Model) -> dict[str, Any]:
     override = model.override
     return {
         **model_row(model),
-        "number": model.id,
         "native_id": model.native_id,
         "canonical_key": model.canonical_key,
         "author": model.author,
@@ -73,6 +76,31 @@ def million(price: Price | None) -> str | None:
     if price.usd is None or price.state is PriceState.FREE:
         return price.state.value
     return prices.plain(prices.per_million(price.usd))
+
+
+def value_text(value: Any) -> str:
+    """A value of a field, short enough for a line; a price in USD per 1M tokens, or per what it counts."""
+    if value is None:
+        return "-"
+    if isinstance(value, dict) and "state" in value and "per" in value:
+        return _price(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return "+".join(str(part) for part in value) or "-"
+    text = str(value)
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+
+
+def _price(said: dict[str, Any]) -> str:
+    if "usd" not in said:
+        return str(said["state"])
+    if said["state"] == "free":
+        return "free"
+    usd = Decimal(said["usd"])
+    if said["per"] == "token":
+        return f"${prices.plain(prices.per_million(usd))}/1M"
+    return f"${prices.plain(usd)}/{said['per']}"
 
 
 def _listed(names: tuple[str, ...] | None) -> list[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -95,10 +95,17 @@ async def insert_key(store: Store, key: Key) -> None:
                 owner=key.owner,
                 kind=key.kind.value,
                 models=list(key.models),
+                networks=list(key.networks),
                 expires_at=key.expires_at,
                 created_at=key.created_at,
             )
         )
+
+
+async def set_fields(store: Store, identifier: str, fields: Mapping[str, Any]) -> None:
+    """Change columns of a key: ``models``, ``networks``, ``owner``, ``expires_at``, ``suspended``."""
+    async with store.writing() as db:
+        await db.execute(keys.update().where(keys.c.id == identifier).values(**fields))
 
 
 async def delete_key(store: Store, identifier: str) -> None:
@@ -175,6 +182,7 @@ async def _keys(db: AsyncConnection, condition: sa.ColumnElement[bool]) -> list[
             row.suspended,
             row.revoked_at,
             tuple(generations[row.id]),
+            tuple(row.networks),
         )
         for row in rows
     ]

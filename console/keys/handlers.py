@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -49,6 +50,7 @@ async def create(call: Call) -> Outcome:
         models=models,
         created_at=now,
         expires_at=now + timedelta(seconds=call["expires"]) if call["expires"] else None,
+        networks=_networks(call["network"]),
     )
     if any(other.name == key.name for other in await book.list_keys(store, tenants=[key.tenant])):
         raise conflict(
@@ -62,6 +64,7 @@ async def create(call: Call) -> Outcome:
         "owner": key.owner,
         "kind": kind.value,
         "models": list(models),
+        "networks": list(key.networks),
         "created_at": text_of(now),
         "expires_at": text_of(key.expires_at),
     }
@@ -94,6 +97,78 @@ async def rotate(call: Call) -> Outcome:
     for old in live:
         steps += _end(call, key, old, now + grace, now)
     return await _journaled(call, key, tuple(steps), text=text, verb="rotated")
+
+
+async def edit(call: Call) -> Outcome:
+    """Change what a key may do; both of its texts go on working meanwhile."""
+    key = await _own_key(call)
+    fields: dict[str, Any] = {}
+    if call["model"] or call["no_models"]:
+        fields["models"] = [] if call["no_models"] else list(dict.fromkeys(call["model"]))
+    if call["network"] or call["no_networks"]:
+        fields["networks"] = [] if call["no_networks"] else list(_networks(call["network"]))
+    if call["owner"]:
+        fields["owner"] = call["owner"]
+    if call["expires"] or call["no_expiry"]:
+        end = None if call["no_expiry"] else datetime.now(UTC) + timedelta(seconds=call["expires"])
+        fields["expires_at"] = text_of(end)
+    if not fields:
+        raise Refusal("nothing to change was named", code="INVALID_PARAMETER", then="add --model, --network, …")
+    if key.kind is KeyKind.ADMIN and fields.get("models") == []:
+        raise Refusal("an admin key gets its own models only: without any it is of no use", code="INVALID_PARAMETER")
+    await book.grants_for(await call.services.store(), key.tenant, fields.get("models", ()))
+    return await _set(call, key, fields, "changed")
+
+
+async def suspend(call: Call) -> Outcome:
+    """Refuse every text of a key until it is resumed."""
+    return await _set(call, await _own_key(call), {"suspended": True}, "suspended")
+
+
+async def resume(call: Call) -> Outcome:
+    """Let a suspended key through again."""
+    return await _set(call, await _own_key(call), {"suspended": False}, "resumed")
+
+
+async def _set(call: Call, key: Key, fields: dict[str, Any], verb: str) -> Outcome:
+    """Change the row, then the gateway's entry of every text that works."""
+    now = datetime.now(UTC)
+    if key.revoked_at is not None:
+        raise conflict(f"key {key.id} is revoked; nothing was changed", code="KEY_NOT_LIVE")
+    before = {
+        "models": list(key.models),
+        "networks": list(key.networks),
+        "owner": key.owner,
+        "expires_at": text_of(key.expires_at),
+        "suspended": key.suspended,
+    }
+    if all(before[name] == value for name, value in fields.items()):
+        return Outcome(Ending.UNCHANGED, f"key {key.id} is so already", data=key.as_json(now))
+    steps = [Step("keys.set", f"key {key.id}", {"key": key.id, "fields": fields})]
+    for generation in key.live(now):
+        entry = {
+            "generation": generation.number,
+            "digest": generation.digest,
+            "not_after": text_of(generation.not_after),
+        }
+        steps.append(Step("keys.entry", f"gateway entry of generation {generation.number}", _about(call, key) | entry))
+    return await _journaled(call, key, tuple(steps), verb=verb)
+
+
+def _networks(given: Sequence[str]) -> tuple[str, ...]:
+    """CIDRs as they are kept; an address alone is a network of one.
+
+    Raises:
+        Refusal: one is neither.
+    """
+    found = []
+    for text in given:
+        try:
+            found.append(str(ipaddress.ip_network(text)))
+        except ValueError:
+            detail = f"{text[:60]!r} is not a network such as 10.0.0.0/8"
+            raise Refusal(f"{detail}; nothing was changed", code="INVALID_PARAMETER") from None
+    return tuple(dict.fromkeys(found))
 
 
 async def finish(call: Call) -> Outcome:

@@ -50,6 +50,7 @@ class NewKeyRow:
                 tuple(arguments["models"]),
                 created,
                 moment(arguments["expires_at"]),
+                networks=tuple(arguments.get("networks", ())),
             ),
         )
         return f"key {arguments['id']}"
@@ -104,6 +105,36 @@ class EndGeneration:
             revoked_at=moment(undo["revoked_at"]),
         )
         return "as before"
+
+
+class SetFields:
+    """What a key may do is otherwise. Undone by putting back what was there."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
+        key = await book.read_key(self._store, arguments["key"])
+        before = {
+            "models": list(key.models),
+            "networks": list(key.networks),
+            "owner": key.owner,
+            "expires_at": text_of(key.expires_at),
+            "suspended": key.suspended,
+        }
+        return {name: before[name] for name in arguments["fields"]}
+
+    async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        await book.set_fields(self._store, arguments["key"], _columns(arguments["fields"]))
+        return ", ".join(arguments["fields"])
+
+    async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        await book.set_fields(self._store, arguments["key"], _columns(undo))
+        return "as before"
+
+
+def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: moment(value) if name == "expires_at" else value for name, value in fields.items()}
 
 
 class RevokeRow:
@@ -169,6 +200,7 @@ class PutEntry(_Entry):
             generation=arguments["generation"],
             not_after=not_after,
             suspended=key.suspended,
+            networks=key.networks,
         )
         permit = system_permit(arguments["action"], target=key.id)
         permit = permit.on_behalf_of(arguments["actor"])

@@ -54,7 +54,11 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key with its generations, newest last. ``models`` are its own; a client key has the published ones too."""
+    """One key with its generations, newest last.
+
+    models    its own; a client key has the published ones too
+    networks  where its requests may come from (CIDR); empty: from anywhere
+    """
 
     id: str
     name: str
@@ -67,6 +71,7 @@ class Key:
     suspended: bool = False
     revoked_at: datetime | None = None
     generations: tuple[Generation, ...] = ()
+    networks: tuple[str, ...] = ()
 
     def live(self, now: datetime) -> tuple[Generation, ...]:
         return tuple(generation for generation in self.generations if generation.live(now))
@@ -88,6 +93,7 @@ class Key:
             "owner": self.owner,
             "kind": self.kind.value,
             "models": list(self.models),
+            "networks": list(self.networks),
             "state": self.state(now).value,
             "created_at": _text(self.created_at),
             "expires_at": _text(self.expires_at),

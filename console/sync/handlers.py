@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 from console.call import Call
 from console.catalog import read, tags
+from console.catalog.render import value_text
 from console.catalog.types import ChangeKind, ModelChange
 from console.outcome import Ending, Item, Outcome, Refusal
 from console.sync import held as waiting
@@ -16,10 +18,12 @@ from console.sync import history as record
 from console.sync import service
 from console.sync.engine import utc_now
 from console.sync.providers import spec, specs
-from console.sync.render import change_row, held_row, run_row, value_text
+from console.sync.render import change_row, held_row, run_row
 from console.sync.types import Progress, ProviderReport, Stage, SyncReport
 
 _MOST = 10_000
+_TOLD_EVERY_SECONDS = 0.5
+_RECENT = 12
 
 
 async def run(call: Call) -> Outcome:
@@ -64,8 +68,12 @@ async def diff(call: Call) -> Outcome:
 
 
 async def status(call: Call) -> Outcome:
-    """The last word of each provider."""
-    words = await record.last_words(await call.services.store())
+    """The last word of each provider, when it last changed anything, and its last runs."""
+    store = await call.services.store()
+    words = await record.last_words(store)
+    slugs = [found.slug for found in specs()]
+    recent = await record.recent(store, slugs, limit=_RECENT)
+    changed = await record.last_changes(store, slugs)
     due = {entry.provider: entry for entry in await (await service.schedule(call.services)).entries()}
     rows = []
     for found in specs():
@@ -79,6 +87,17 @@ async def status(call: Call) -> Outcome:
                 "next_run_at": None if entry.paused else _moment(entry.next_run_at),
                 "paused": entry.paused,
                 "sentence": word.report.sentence if word else "",
+                "changed_at": _moment(changed.get(found.slug)),
+                "recent": [
+                    {
+                        "run": passed.run_id,
+                        "at": _moment(passed.finished_at),
+                        "outcome": passed.outcome.value,
+                        "written": passed.written,
+                        "milliseconds": passed.milliseconds,
+                    }
+                    for passed in recent[found.slug]
+                ],
             }
         )
     return Outcome(Ending.DONE, f"{len(rows)} providers", data=rows)
@@ -169,9 +188,15 @@ async def refuse(call: Call) -> Outcome:
 
 
 async def _sync(call: Call, names: Sequence[str], *, dry_run: bool) -> SyncReport:
+    clock = asyncio.get_running_loop().time
+    told: dict[str, float] = {}
+
     def tell(progress: Progress) -> None:
-        if progress.stage is Stage.FINISHED:
-            call.emit(f"{progress.provider}: {progress.outcome}, {progress.records} records")
+        # A list comes in thousands of pieces; a change of stage is told whatever the time.
+        if progress.stage is Stage.FETCHING and progress.records and clock() < told.get(progress.provider, 0.0):
+            return
+        told[progress.provider] = clock() + _TOLD_EVERY_SECONDS
+        call.emit(progress)
 
     wanted = service.targets(call.services, names)
     return await service.sync(call.services, call.permit, wanted, dry_run=dry_run, progress=tell)

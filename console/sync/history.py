@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,6 +46,17 @@ class LastWord:
     good_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What one run came to at one provider, in short."""
+
+    run_id: int
+    finished_at: datetime
+    outcome: ProviderOutcome
+    written: int
+    milliseconds: int
+
+
 async def runs(store: Store, *, limit: int = 50) -> tuple[Run, ...]:
     """The newest runs first."""
     table = t.sync_runs
@@ -84,6 +96,49 @@ async def last_words(store: Store) -> dict[str, LastWord]:
             row["provider"]: LastWord(_report(row), row["run_id"], row["finished_at"], row["good_at"])
             for row in (await connection.execute(query)).mappings()
         }
+
+
+async def recent(store: Store, providers: Sequence[str], *, limit: int) -> dict[str, tuple[Passed, ...]]:
+    """The last runs of each of these providers, the oldest first."""
+    columns = t.sync_run_providers.c
+
+    def last(provider: str) -> sa.Select[tuple[object, ...]]:
+        # One look into the index for each: a window over all that is kept would read all that is kept.
+        query = (
+            sa.select(
+                columns.provider, columns.run_id, columns.finished_at, columns.outcome, columns.written,
+                columns.milliseconds,
+            )
+            .where(columns.provider == provider)
+            .order_by(columns.finished_at.desc())
+            .limit(limit)
+        )  # fmt: skip
+        return sa.select(query.subquery())
+
+    found: dict[str, list[Passed]] = {provider: [] for provider in providers}
+    if not found:
+        return {}
+    async with store.reading() as connection:
+        for row in await connection.execute(sa.union_all(*[last(provider) for provider in found])):
+            outcome = ProviderOutcome(row.outcome)
+            found[row.provider].append(Passed(row.run_id, row.finished_at, outcome, row.written, row.milliseconds))
+    return {slug: tuple(sorted(passed, key=lambda one: one.finished_at)) for slug, passed in found.items()}
+
+
+async def last_changes(store: Store, providers: Sequence[str]) -> dict[str, datetime]:
+    """When something last changed at each of these providers; those where nothing ever did are not in it."""
+    table = t.model_changes
+    if not providers:
+        return {}
+    newest = [
+        sa.select(
+            sa.literal(provider).label("provider"),
+            sa.select(sa.func.max(table.c.at)).where(table.c.provider == provider).scalar_subquery().label("at"),
+        )
+        for provider in providers
+    ]
+    async with store.reading() as connection:
+        return {row.provider: row.at for row in await connection.execute(sa.union_all(*newest)) if row.at is not None}
 
 
 async def provider_reports(store: Store, run_id: int) -> tuple[ProviderReport, ...]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from console.catalog import prices
+from console.catalog.render import value_text
 from console.catalog.types import ChangeKind, ModelChange
 from console.sync.history import Run
 from console.sync.types import Held
-
-_WIDTH = 60
 
 
 def change_row(change: ModelChange) -> dict[str, Any]:
@@ -61,31 +58,6 @@ def held_row(held: Held) -> dict[str, Any]:
         "reason": held.reason,
         "held_at": _moment(held.created_at),
     }
-
-
-def value_text(value: Any) -> str:
-    """A value of a field, short enough for a line; a price in USD per 1M tokens, or per what it counts."""
-    if value is None:
-        return "-"
-    if isinstance(value, dict) and "state" in value and "per" in value:
-        return _price(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return "+".join(str(part) for part in value) or "-"
-    text = str(value)
-    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
-
-
-def _price(said: dict[str, Any]) -> str:
-    if "usd" not in said:
-        return str(said["state"])
-    if said["state"] == "free":
-        return "free"
-    usd = Decimal(said["usd"])
-    if said["per"] == "token":
-        return f"${prices.plain(prices.per_million(usd))}/1M"
-    return f"${prices.plain(usd)}/{said['per']}"
 
 
 def _what(change: ModelChange) -> str:

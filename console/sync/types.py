@@ -176,13 +176,19 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the sync of one provider is. ``outcome`` is set when it has finished."""
+    """Where the sync of one provider is. ``outcome`` is set when it has finished.
+
+    Its text is a line for who reads along; empty while there is nothing to say yet.
+    """
 
     provider: str
     stage: Stage
     records: int = 0
     body_bytes: int = 0
     outcome: ProviderOutcome | None = None
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.outcome.value}, {self.records} records" if self.outcome is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ keys = sa.Table(
     # client or admin: bud_client_… and bud_admin_… (originals.md §1.1)
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("models", Json, nullable=False),
+    # CIDRs; an empty list is everywhere.
+    sa.Column("networks", Json, nullable=False, server_default="[]"),
     sa.Column("expires_at", Moment),
     sa.Column("suspended", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created_at", Moment, nullable=False),

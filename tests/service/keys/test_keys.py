@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import time
@@ -288,3 +289,63 @@ async def test_a_redis_that_dies_after_the_last_step_costs_the_proof_and_not_the
     await valkey.start()
     assert text_of(outcome).startswith("bud_client_")
     assert (await bench.do("keys.show", key="chat")).data["state"] == "active"
+
+
+async def test_a_suspended_key_is_refused_until_it_is_resumed(bench: Bench) -> None:
+    old = await bench.create()
+    new = text_of(await bench.do("keys.rotate", key="chat"))
+    outcome = await bench.do("keys.suspend", key="chat")
+    assert outcome.ending is Ending.DONE, outcome
+    for key in (old, new):
+        denied = bench.decide(key)
+        assert isinstance(denied, Denied)
+        assert (denied.status, denied.code) == (403, "key_suspended")
+    assert (await bench.do("keys.suspend", key="chat")).ending is Ending.UNCHANGED
+    assert (await bench.do("keys.show", key="chat")).data["state"] == "suspended"
+    await bench.do("keys.resume", key="chat")
+    assert isinstance(bench.decide(old), Allowed)
+    assert isinstance(bench.decide(new), Allowed)
+
+
+async def test_a_key_is_changed_in_place(bench: Bench) -> None:
+    key = await bench.create()
+    outcome = await bench.do("keys.edit", key="chat", network=("10.0.0.0/8", "192.0.2.7"), owner="acme/other")
+    assert outcome.ending is Ending.DONE, outcome
+    shown = (await bench.do("keys.show", key="chat")).data
+    assert (shown["networks"], shown["owner"]) == (["10.0.0.0/8", "192.0.2.7/32"], "acme/other")
+    ask = Ask((f"Bearer {key}",), "GET", "/v1/models", body=Body.NONE, client="10.1.1.1")
+    assert isinstance(decide(bench.mirror.snapshot, ask, now=time.time()), Allowed)
+    outside = dataclasses.replace(ask, client="203.0.113.1")
+    denied = decide(bench.mirror.snapshot, outside, now=time.time())
+    assert isinstance(denied, Denied)
+    assert denied.code == "network_not_allowed"
+    await bench.do("keys.edit", key="chat", no_networks=True, expires="1h")
+    assert isinstance(decide(bench.mirror.snapshot, outside, now=time.time()), Allowed)
+    assert isinstance(bench.decide(key, now=time.time() + 3700), Denied)
+    await bench.do("keys.edit", key="chat", no_expiry=True)
+    assert isinstance(bench.decide(key, now=time.time() + 3700), Allowed)
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ({}, "INVALID_PARAMETER"),
+        ({"network": ("10.0.0.1/8",)}, "INVALID_PARAMETER"),
+        ({"network": ("everywhere",)}, "INVALID_PARAMETER"),
+        ({"model": ("nothing",)}, "MODEL_NOT_PUBLISHED"),
+    ],
+)
+async def test_a_change_that_makes_no_sense_changes_nothing(bench: Bench, values: dict[str, Any], code: str) -> None:
+    await bench.create()
+    before = (await bench.do("keys.show", key="chat")).data
+    assert (await bench.do("keys.edit", key="chat", **values)).code == code
+    assert (await bench.do("keys.show", key="chat")).data == before
+
+
+async def test_a_revoked_key_is_not_brought_back_by_a_change(bench: Bench) -> None:
+    key = await bench.create()
+    await bench.do("keys.revoke", key="chat")
+    revoked = (await bench.do("keys.list", all=True)).data[0]["id"]
+    for action in ("keys.resume", "keys.suspend"):
+        assert (await bench.do(action, key=revoked)).code == "KEY_NOT_LIVE"
+    assert isinstance(bench.decide(key), Denied)
