@@ -67,6 +67,26 @@ class FeedEvent:
             "writes": self.writes,
         }
 
+    @classmethod
+    def of_json(cls, document: Mapping[str, Any]) -> FeedEvent:
+        """What `as_json` made, read back.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is no such thing.
+        """
+        key = str(document["key"])
+        return cls(
+            at=datetime.fromisoformat(document["at"]),
+            event=str(document["event"]),
+            key=key,
+            prefix=key.partition(":")[0],
+            changes=tuple(str(change) for change in document["changes"]),
+            actor=document["actor"],
+            action=document["action"],
+            operation=document["operation"],
+            writes=int(document["writes"]),
+        )
+
     @property
     def by(self) -> str:
         """Whose doing it was, as far as that is known."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 from console.access.feed import Feed, FeedEvent
@@ -11,14 +13,17 @@ from console.access.mirror import Mirror
 from console.access.propagation import instances
 from console.access.used import denials
 from console.call import Call
-from console.outcome import Ending, Item, Outcome
+from console.outcome import Ending, Item, Outcome, Refusal
 
 
 async def feed(call: Call) -> Outcome:
     """Emit `FeedEvent`s until the time or the count is reached, or it is stopped."""
+    if call["replay"] is not None:
+        return _replay(call)
     redis = await call.services.redis()
     enough = asyncio.Event()
     shown = 0
+    record = _Record(call["record"])
 
     def take(event: FeedEvent) -> None:
         nonlocal shown
@@ -26,6 +31,7 @@ async def feed(call: Call) -> Outcome:
             return
         shown += 1
         call.emit(event)
+        record.write(event)
         if call["count"] is not None and shown >= call["count"]:
             enough.set()
 
@@ -39,12 +45,61 @@ async def feed(call: Call) -> Outcome:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        record.close()
     status = follower.status
     return Outcome(
         Ending.DONE,
         f"{shown} events shown, {status.overflows} overflows, {status.reconnects} reconnects",
         data={"events": shown, "overflows": status.overflows, "reconnects": status.reconnects},
     )
+
+
+def _replay(call: Call) -> Outcome:
+    """Emit what `--record` wrote, as it was."""
+    path: Path = call["replay"]
+    shown = 0
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    event = FeedEvent.of_json(json.loads(line))
+                except (ValueError, KeyError, TypeError):
+                    raise Refusal(
+                        f"line {number} of {path} is no event of a feed; {shown} before it were shown",
+                        code="BAD_RECORD",
+                    ) from None
+                if call["match"] and call["match"] not in str(event):
+                    continue
+                if call["count"] is not None and shown >= call["count"]:
+                    break
+                shown += 1
+                call.emit(event)
+    except (OSError, UnicodeDecodeError) as problem:
+        raise Refusal(f"{path} cannot be read: {problem}", code="BAD_RECORD") from None
+    return Outcome(Ending.DONE, f"{shown} events of {path} shown", data={"events": shown})
+
+
+class _Record:
+    """A file of events, one JSON object a line; nothing where no file was named. Keys are in it as digests only.
+
+    Raises:
+        Refusal: the file cannot be written.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        try:
+            self._file = None if path is None else path.open("a", encoding="utf-8")
+        except OSError as problem:
+            raise Refusal(f"{path} cannot be written: {problem.strerror}", code="BAD_RECORD") from None
+
+    def write(self, event: FeedEvent) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(event.as_json(), ensure_ascii=False) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 async def status(call: Call) -> Outcome:

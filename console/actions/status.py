@@ -27,6 +27,8 @@ ACTIONS = (
             Parameter("duration", "stop after this long", Kind.DURATION),
             Parameter("count", "stop after so many events", Kind.INTEGER, minimum=1),
             Parameter("match", "only events that contain this text"),
+            Parameter("record", "write them to this file too, one JSON object a line", Kind.FILE),
+            Parameter("replay", "show what was recorded in this file, in place of what happens", Kind.FILE),
         ),
         streams=True,
         details="Keys appear as digests. Stop with Ctrl-C.",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -13,10 +15,17 @@ from console.access.codec import encode_entry
 from console.access.feed import Feed, FeedEvent
 from console.access.types import Grant, digest_of
 from console.access.writer import AccessWriter
+from console.actions import REGISTRY
+from console.actions.perform import perform
 from console.config import AccessRules
-from console.guard import system_permit
+from console.guard import Principal, Role, system_permit
 from console.local.valkey import Valkey
+from console.outcome import Ending
+from console.services import Services
+from tests.support.profiles import profile_for
 from tests.support.waiting import until
+
+ADMIN = Principal("op", Role.ADMIN, None, "cli", "10.0.0.1")
 
 GRANT = {"endpoint_id": "e1", "model_id": "m1", "project_id": "p1"}
 PERMIT = system_permit("publish").on_behalf_of("op@bastion")
@@ -88,3 +97,28 @@ async def test_what_changed_during_a_cut_is_reported_afterwards(heard: Heard, re
     await redis.set("published_model_info", json.dumps({"a": GRANT, "b": GRANT}))
     event = await heard.next()
     assert event.changes == ("+b",)
+
+
+async def test_a_feed_is_recorded_and_replayed_as_it_was(valkey: Valkey, tmp_path: Path) -> None:
+    record = tmp_path / "feed.jsonl"
+    async with Services(profile_for(tmp_path, valkey)) as services:
+        seen: list[FeedEvent] = []
+        watching = asyncio.create_task(
+            perform(services, REGISTRY["feed"], {"count": 2, "record": str(record)}, ADMIN, emit=seen.append)
+        )
+        client = valkey.client()
+        while not watching.done():
+            await client.set("published_model_info", json.dumps({"m": {"endpoint_id": str(time.time())}}))
+            await asyncio.sleep(0.05)
+        assert (await watching).ending is Ending.DONE
+        replayed: list[FeedEvent] = []
+        outcome = await perform(services, REGISTRY["feed"], {"replay": str(record)}, ADMIN, emit=replayed.append)
+        assert outcome.data == {"events": 2}
+        assert [str(event) for event in replayed] == [str(event) for event in seen]
+        record.write_text(record.read_text() + "nonsense\n")
+        broken = await perform(services, REGISTRY["feed"], {"replay": str(record)}, ADMIN)
+        assert (broken.ending, broken.code) == (Ending.REFUSED, "BAD_RECORD")
+        assert "line 3" in broken.summary
+        nowhere = await perform(services, REGISTRY["feed"], {"record": str(tmp_path / "no" / "where")}, ADMIN)
+        assert nowhere.code == "BAD_RECORD"
+        await client.aclose()
