@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from console.access.types import (
@@ -147,11 +148,15 @@ def _entry(digest: str, document: dict[str, Any], expires_at: float | None, *, i
 def _grant(name: str, value: Any) -> Grant:
     if not isinstance(value, dict):
         raise Malformed(f"model {name[:80]!r} does not lead to an object")
-    endpoint_id, model_id, project_id = value.get("endpoint_id"), value.get("model_id"), value.get("project_id")
-    for text in (endpoint_id, model_id, project_id):
-        if text is not None and not isinstance(text, str):
+    ids = value.get("endpoint_id"), value.get("model_id"), value.get("project_id")
+    for text in ids:
+        if text is not None and type(text) is not str:
             raise Malformed(f"an id of model {name[:80]!r} is not text")
-    return Grant(endpoint_id, model_id, project_id)
+    return _grant_of(*ids)
+
+
+# A hundred thousand keys lead to some hundred endpoints.
+_grant_of = lru_cache(maxsize=65_536)(Grant)
 
 
 def _networks(value: Any) -> tuple[Network, ...]:
@@ -211,11 +216,12 @@ def _object(raw: bytes | str) -> dict[str, Any]:
     if len(raw) > MAX_VALUE_BYTES:
         raise Malformed(f"the value has {len(raw)} bytes, more than {MAX_VALUE_BYTES}")
     try:
-        document = json.loads(raw)
+        text = raw if isinstance(raw, str) else raw.decode()
+        document = _DECODER.decode(text)
         # Looking for repeated names costs four times the parsing: it is left out where nothing can be repeated,
         # which is where there are as many names as there are places for one in the text.
-        if not isinstance(document, dict) or _names_in(document) != _places_in(raw):
-            document = json.loads(raw, object_pairs_hook=_without_repeats)
+        if not isinstance(document, dict) or _names_in(document) != len(_PLACE.findall(text)):
+            document = json.loads(text, object_pairs_hook=_without_repeats)
     except RecursionError:
         raise Malformed("it is nested too deeply") from None
     except Malformed:
@@ -227,22 +233,19 @@ def _object(raw: bytes | str) -> dict[str, Any]:
     return document
 
 
+_DECODER = json.JSONDecoder()
 _PLACE = re.compile(r'"[ \t\n\r]*:')
-_PLACE_BYTES = re.compile(rb'"[ \t\n\r]*:')
-
-
-def _places_in(raw: bytes | str) -> int:
-    """Where a name could stand: at least one for each name that is written, more where texts hold such signs."""
-    return len(_PLACE.findall(raw) if isinstance(raw, str) else _PLACE_BYTES.findall(raw))
+"""Where a name could stand: at least once for each name that is written, more where texts hold such signs."""
 
 
 def _names_in(document: dict[str, Any]) -> int:
     """How many names there are in an object and the objects in it, at any depth."""
     count = len(document)
     for value in document.values():
-        if isinstance(value, dict):
+        kind = type(value)
+        if kind is dict:
             count += _names_in(value)
-        elif isinstance(value, list):
+        elif kind is list:
             count += sum(_names_in(item) for item in value if isinstance(item, dict))
     return count
 
