@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import click
@@ -41,10 +43,22 @@ def run(arguments: Sequence[str]) -> int:
         narrate("cancelled")
         return Ending.CANCELLED.exit_code
     except BrokenPipeError:  # the reader of our output has gone
-        with contextlib.suppress(OSError):
-            sys.stdout.close()
-        return 0
+        code = 0
+    except OSError as problem:
+        narrate(f"✗ the output cannot be written: {problem.strerror or problem}")
+        code = Ending.FAILED.exit_code
+    _let_output_go()
     return code if isinstance(code, int) else 0
+
+
+def _let_output_go() -> None:
+    """What could not be written must not be tried again when the interpreter ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def root() -> click.Group:
@@ -109,12 +123,50 @@ def _perform(action: Action, given: dict[str, Any]) -> int:
                 services, action, values, principal, confirmed=agreed, emit=_emitter(action, as_json=as_json)
             )
 
-    outcome = asyncio.run(work())
-    if as_json:
-        say(json.dumps(outcome.as_json(), ensure_ascii=False, default=str))
-    else:
-        _show(action, outcome)
-    return outcome.exit_code
+    outcome, number = asyncio.run(_until_signalled(work()))
+    key = outcome.revealed is not None
+    try:
+        if as_json:
+            say(json.dumps(outcome.as_json(), ensure_ascii=False, default=str))
+        else:
+            _show(action, outcome)
+    except OSError as problem:
+        if not key:
+            raise
+        return _undelivered(action, outcome, problem)
+    return outcome.exit_code if number is None else 128 + number
+
+
+async def _until_signalled(work: Coroutine[Any, Any, Outcome]) -> tuple[Outcome, int | None]:
+    """The outcome, and the signal that cut it short. A lost terminal and SIGTERM undo as Ctrl-C does."""
+    task = asyncio.ensure_future(work)
+    caught: list[int] = []
+
+    def stop(number: int) -> None:
+        caught.append(number)
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await task, caught[0] if caught else None
+    except asyncio.CancelledError:
+        if not caught:
+            raise
+        return Outcome(Ending.CANCELLED, "cancelled"), caught[0]
+
+
+def _undelivered(action: Action, outcome: Outcome, problem: OSError) -> int:
+    """A key was issued, and its text could not be written: say so, and how to take it back."""
+    data = outcome.data if isinstance(outcome.data, dict) else {}
+    name = data.get("id", "")
+    then = f"modeldeck keys withdraw {name}" if action.id == "keys.rotate" else f"modeldeck keys revoke {name}"
+    if action.id == "tokens.create":
+        then = f"modeldeck tokens revoke {name}"
+    narrate(f"✗ {outcome.summary}; but its text could not be written ({problem.strerror}) and is lost")
+    narrate(f"  next: {then}, then again with an output that can be written")
+    return Ending.PARTIAL.exit_code
 
 
 def _asked(action: Action, values: dict[str, Any], *, protected: bool, as_json: bool) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from console.outcome import Refusal
 from console.terminal.environment import prepare, refuse_without_screen
-from console.terminal.text import narrate, safe, speak_any_encoding
+from console.terminal.text import narrate, safe, speak_any_encoding, speaks_unicode
 
 if TYPE_CHECKING:
     from console.config import Profile
@@ -27,7 +26,7 @@ def open_console(*, config: str | None, profile: str | None) -> int:
     from console.app import main
     from widgets.theme import use_plain_glyphs
 
-    if not _speaks_unicode(os.environ):
+    if not speaks_unicode(os.environ):
         use_plain_glyphs()
 
     def open_profile() -> Profile:
@@ -38,9 +37,3 @@ def open_console(*, config: str | None, profile: str | None) -> int:
         return load_profile(config=Path(config) if config else None, profile=profile)
 
     return main(open_profile, terminal=terminal)
-
-
-def _speaks_unicode(environ: Mapping[str, str]) -> bool:
-    """Whether the locale is one of UTF-8; where none is set, glyphs are drawn in ASCII."""
-    locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
-    return "UTF-8" in locale.upper() or "UTF8" in locale.upper()

@@ -161,5 +161,7 @@ def _store(profile: Profile) -> Store:
 
     store = Store(profile.database_url)
     if store.dialect == "sqlite" and store.url.database:
-        Path(store.url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = Path(store.url.database)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
     return store

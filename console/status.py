@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from console.access.link import events_are_on
-from console.access.propagation import instances
+from console.access.propagation import everywhere, instances
 from console.access.redis import as_unavailable
+from console.access.writer import EPOCH_KEY
 from console.call import Call
 from console.outcome import Ending, ModeldeckError, Outcome, Unavailable
 from console.services import Services
 
 _PART_SECONDS = 8.0
+_APPLY_SECONDS = 2.0
 Check = Callable[[Services], Awaitable[str]]
 
 
@@ -97,9 +101,16 @@ async def _gateway(services: Services) -> str:
 
 
 async def _authorizer(services: Services) -> str:
-    workers = await instances(await services.redis())
+    redis = await services.redis()
+    workers = await instances(redis)
     if not workers:
         raise Unavailable("no gateway worker reports to this Redis")
+    written = int(await redis.get(EPOCH_KEY) or 0)
+    propagation = await everywhere(redis, written, timeout=_APPLY_SECONDS)
+    if propagation.behind:
+        raise Unavailable(
+            f"{', '.join(propagation.behind)} reports and has not applied the last write: it decides by an old view"
+        )
     oldest = max(time.time() - worker.at for worker in workers)
     return f"{len(workers)} workers, {workers[0].entries} keys, last report {oldest:.0f} s ago"
 
@@ -122,7 +133,22 @@ def _stack_rows(services: Services) -> list[dict[str, str]]:
         parts = dict(state["parts"])
     except (OSError, ValueError, KeyError, TypeError):
         return [{"part": "stack", "state": "down", "detail": "it is not running: modeldeck up"}]
+    if not _runs(state.get("pid")):
+        return [{"part": "stack", "state": "down", "detail": "its process has ended: modeldeck up"}]
     if age > 10:
         since = datetime.fromtimestamp(state["at"], UTC).isoformat(timespec="seconds")
         return [{"part": "stack", "state": "down", "detail": f"its process has not reported since {since}"}]
     return [{"part": f"stack {name}", "state": part["state"], "detail": part["detail"]} for name, part in parts.items()]
+
+
+def _runs(pid: Any) -> bool:
+    """Whether the stack's process is there; a state without its number is from a version that wrote none."""
+    if not isinstance(pid, int):
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True

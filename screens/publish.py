@@ -117,6 +117,7 @@ class PublishScreen(DeckScreen):
         if form.errors:
             self._plan = None
             self.query_one(DiffView).show(())
+            self._say(Line(("the form is not complete: the plan follows", "muted")))
             return
         self._planned.wish(dict(form.given))
 
@@ -144,7 +145,7 @@ class PublishScreen(DeckScreen):
         self.query_one(DiffView).show(())
         facts: list[Fact] = [Fact(State.REFUSED.glyph, outcome.summary, "bad")]
         facts += [Fact("near", item.name, "accent") for item in outcome.items if item.state == "near"]
-        if outcome.then:
+        if outcome.then and not outcome.then.startswith("add --"):  # which is said to a shell
             facts.append(Fact("next", outcome.then, "muted"))
         self._say(*facts)
 

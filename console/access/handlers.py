@@ -39,10 +39,14 @@ async def feed(call: Call) -> Outcome:
     task = asyncio.create_task(follower.run(), name="feed")
     try:
         async with asyncio.timeout(call["duration"]):
-            await enough.wait()
+            waiting = asyncio.create_task(enough.wait())
+            await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
     except TimeoutError:
         pass
     finally:
+        waiting.cancel()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         record.close()

@@ -100,6 +100,15 @@ class KeyspaceLink:
 
     async def run(self) -> None:
         """Subscribe, load, follow; for ever. Ends only by cancellation."""
+        try:
+            await self._run()
+        except Exception as problem:
+            # A mistake of ours: whoever looks at the status must not take an old view for a live one.
+            self.status.state, self.status.since = LinkState.LOST, time.time()
+            self.status.problem = f"it ended by a mistake: {type(problem).__name__}"
+            raise
+
+    async def _run(self) -> None:
         delay = _BACKOFF_SECONDS[0]
         while True:
             loads_before = self.status.loads
@@ -122,6 +131,7 @@ class KeyspaceLink:
 
     async def _session(self) -> None:
         pubsub = self.redis.pubsub()
+        problem: BaseException | None = None
         self._queue.clear()
         self._wake.clear()
         self._again = self._overflowed = False
@@ -141,12 +151,15 @@ class KeyspaceLink:
                 for task in (reader, follower):
                     task.cancel()
                 for task in done:
-                    if not task.cancelled() and (problem := task.exception()) is not None:
-                        raise problem
+                    if not task.cancelled() and (ended := task.exception()) is not None:
+                        raise ended
         except* (RedisError, OSError, TimeoutError) as group:
-            raise _first(group) from None
+            # Raised below: what is raised in here comes out as a group again (PEP 654).
+            problem = _first(group)
         finally:
             await _close(pubsub)
+        if problem is not None:
+            raise problem
 
     async def _acknowledged(self, pubsub: PubSub, count: int) -> None:
         while count:

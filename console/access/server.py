@@ -264,8 +264,12 @@ async def serve(
     duties = [following, *(asyncio.create_task(duty) for duty in (_beat(mirror), _count(tally)))]
     try:
         ready()
-        await stopping.wait()
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({stopped, following}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
         authorizer.draining = True
+        if following.done():
+            following.result()  # a worker that has gone deaf must not go on deciding
     finally:
         if over_grpc is not None:
             await over_grpc.stop(_GRACE_SECONDS)

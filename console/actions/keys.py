@@ -111,6 +111,16 @@ ACTIONS = (
         target="key",
     ),
     Action(
+        "keys.withdraw",
+        "Take a rotation back",
+        f"{_HANDLERS}:withdraw",
+        (_KEY,),
+        role=Role.PUBLISHER,
+        danger=Danger.DESTRUCTIVE,
+        target="key",
+        details="The newest text is refused from now on; the one before works on as it did.",
+    ),
+    Action(
         "keys.revoke",
         "Revoke a key",
         f"{_HANDLERS}:revoke",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FEED_SIZE = 20_000
 RATE_SECONDS = 60
 _HEALTH_SECONDS = 10.0
+_TROUBLE_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 
 
@@ -88,16 +89,22 @@ async def follow_feed(services: Services, live: Live, knock: Callable[[], None])
         feed = Feed(redis, services.profile.access, take)
         live.follows(feed)
         knock()
-        await feed.run()
+        try:
+            await feed.run()
+        except Exception as problem:  # a mistake of ours costs the feed a second, not the session its eyes
+            live.problem = f"the feed broke ({type(problem).__name__}) and is begun again"
+            knock()
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def follow_health(services: Services, live: Live, ask: asyncio.Event, knock: Callable[[], None]) -> None:
-    """Ask how every part is, every ten seconds and whenever ``ask`` is set."""
+    """Ask how every part is: every ten seconds, every two while something is down, and whenever ``ask`` is set."""
     from console.status import rows
 
     while True:
         ask.clear()
         live.health = Health(tuple(await rows(services)), time.monotonic())
         knock()
+        well = all(row["state"] == "ok" for row in live.health.rows)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ask.wait(), _HEALTH_SECONDS)
+            await asyncio.wait_for(ask.wait(), _HEALTH_SECONDS if well else _TROUBLE_SECONDS)

@@ -211,6 +211,8 @@ async def _configure(configuration: Any, kubeconfig: Path | None, context: str |
             load_incluster_config(client_configuration=configuration)
             return
         path = str(kubeconfig.expanduser()) if kubeconfig else os.environ.get("KUBECONFIG", "~/.kube/config")
+        if os.pathsep not in path:
+            Path(path).expanduser().stat()  # the client prints a line of its own where there is none
         await load_kube_config(
             str(Path(path).expanduser()) if os.pathsep not in path else path,
             context=context,

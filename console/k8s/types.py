@@ -85,6 +85,8 @@ _ENVOY_GATEWAY = "gateway.envoyproxy.io"
 _AI_GATEWAY = "aigateway.envoyproxy.io"
 _KSERVE = "serving.kserve.io"
 
+LABEL_TENANT: Final = "modeldeck.dev/tenant"
+"""A namespace with this label is a tenant."""
 NAMESPACE: Final = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 SECRET: Final = Kind("", "v1", "secrets", "Secret")
 CONFIG_MAP: Final = Kind("", "v1", "configmaps", "ConfigMap")

@@ -16,12 +16,13 @@ from console.access.types import digest_of
 from console.access.used import Use, uses_of
 from console.access.writer import EPOCH_KEY
 from console.call import Call
+from console.k8s.types import LABEL_TENANT, NAMESPACE, Ref
 from console.keys import book
 from console.keys.mint import new_key_id, new_key_text
 from console.keys.steps import text_of
 from console.keys.types import Generation, Key, KeyKind, KeyState
 from console.operations.types import NewOperation, Recovery, Step
-from console.outcome import Ending, Outcome, Refusal, Revealed, Unavailable, conflict
+from console.outcome import Ending, ModeldeckError, Outcome, Refusal, Revealed, Unavailable, conflict
 
 PROPAGATION_SECONDS = 8.0
 """Longer than the entry of a worker that died lives (console/access/mirror.py): it is not waited for in vain."""
@@ -40,6 +41,7 @@ async def create(call: Call) -> Outcome:
             then="add --model NAME",
         )
     await book.grants_for(store, call["tenant"], models)
+    await _refuse_unknown_tenant(call, call["tenant"])
     now = datetime.now(UTC)
     key = Key(
         id=new_key_id(),
@@ -70,6 +72,23 @@ async def create(call: Call) -> Outcome:
     }
     steps = (Step("keys.row", f"key {key.id}", row), *_issue(call, key, 1, text, now))
     return await _journaled(call, key, steps, text=text, verb="issued")
+
+
+async def _refuse_unknown_tenant(call: Call, tenant: str) -> None:
+    """A slip of the finger must not hand out a key. Where no cluster can be asked, the operator is told.
+
+    Raises:
+        Refusal: the cluster knows no such tenant.
+    """
+    try:
+        cluster = await call.services.cluster()
+        namespace = await cluster.get(Ref(NAMESPACE, tenant, None))
+    except ModeldeckError:
+        call.emit(f"the cluster could not be asked whether there is a tenant {tenant}")
+        return
+    if namespace is None or LABEL_TENANT not in namespace["metadata"].get("labels", {}):
+        sentence = f"there is no tenant {tenant}; nothing was changed"
+        raise Refusal(sentence, code="INVALID_TENANT", then="modeldeck tenants list")
 
 
 async def rotate(call: Call) -> Outcome:
@@ -180,6 +199,28 @@ async def finish(call: Call) -> Outcome:
         return Outcome(Ending.UNCHANGED, f"key {key.id} has no generation in its grace", data=key.as_json(now))
     steps = [step for generation in old for step in _end(call, key, generation, now, now)]
     return await _journaled(call, key, tuple(steps), verb="finished", recovery=Recovery.FINISH)
+
+
+async def withdraw(call: Call) -> Outcome:
+    """Take a rotation back: the newest text is refused, and the one before works on as it did."""
+    key = await _own_key(call)
+    now = datetime.now(UTC)
+    live = key.live(now)
+    if len(live) < 2:
+        raise conflict(f"key {key.id} has no rotation to take back; nothing was changed", code="KEY_NOT_ROTATING")
+    old, new = live[-2], live[-1]
+    about = {"key": key.id, "digest": old.digest}
+    steps = (
+        Step("keys.end", f"generation {old.number} lives on", about | {"not_after": None, "revoked_at": None}),
+        Step(
+            "keys.entry",
+            f"gateway entry of generation {old.number}",
+            _about(call, key) | {"generation": old.number, "digest": old.digest, "not_after": None},
+        ),
+        _drop(call, key, new),
+        _ended_row(key, new, now, now),
+    )
+    return await _journaled(call, key, steps, verb="taken back", recovery=Recovery.FINISH)
 
 
 async def revoke(call: Call) -> Outcome:

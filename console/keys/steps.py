@@ -95,7 +95,9 @@ class EndGeneration:
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         not_after, revoked_at = moment(arguments["not_after"]), moment(arguments["revoked_at"])
         await book.set_generation_end(self._store, arguments["digest"], not_after=not_after, revoked_at=revoked_at)
-        return "revoked" if revoked_at else f"until {arguments['not_after']}"
+        if revoked_at is not None:
+            return "revoked"
+        return f"until {arguments['not_after']}" if not_after is not None else "without an end"
 
     async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         await book.set_generation_end(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from console.k8s.types import LABEL_TENANT
 from console.local.ports import LOOPBACK
-from console.publishing.manifests import LABEL_TENANT, MODEL_HEADER, UPSTREAM_HEADERS
+from console.publishing.manifests import MODEL_HEADER, UPSTREAM_HEADERS
 
 SYSTEM = "modeldeck-system"
 GATEWAY = "modeldeck"

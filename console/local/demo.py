@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import sys
@@ -40,6 +41,8 @@ async def run_demo(*, headless: bool, models: int | None, gateway_port: int | No
     began = time.monotonic()
     try:
         code = await _on_a_stack(directory, headless=headless, models=models, gateway_port=gateway_port)
+        if caught and code:  # a step of the journey took the signal for its own cancellation
+            raise asyncio.CancelledError
     except asyncio.CancelledError:
         code = Ending.CANCELLED.exit_code if caught[:1] == [signal.SIGINT] else 128 + (caught or [signal.SIGTERM])[0]
         narrate("stopped")
@@ -72,7 +75,7 @@ async def _on_a_stack(directory: Path, *, headless: bool, models: int | None, ga
         await child.start()
         await _until_ready(layout, child)
         watching = asyncio.create_task(_die_with(child, asyncio.current_task()), name="stack's end")
-        if not headless and is_terminal(sys.stdin) and is_terminal(sys.stdout) and is_terminal(sys.stderr):
+        if not headless and _can_draw():
             return await _console(layout)
         return await _journey(layout)
     finally:
@@ -121,6 +124,14 @@ async def _die_with(child: Child, task: asyncio.Task[object] | None) -> None:
     narrate(f"✗ the stack's process ended with {code} in the middle of the demo")
     if task is not None:
         task.cancel()
+
+
+def _can_draw() -> bool:
+    """Whether there is a terminal that more than lines can be drawn on."""
+    from console.terminal.environment import Terminal
+
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(is_terminal(stream) for stream in streams) and Terminal.found(os.environ).can_draw
 
 
 async def _console(layout: Layout) -> int:

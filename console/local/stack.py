@@ -38,6 +38,7 @@ _SHARED = "samples"  # the upstream of every provider that has none of its own
 _UPSTREAMS = (*BIG, _SHARED, bootstrap.DEFAULT_UPSTREAM, *(name for _, name, _ in bootstrap.INFERENCE_SERVICES))
 _PORTS = ("valkey", "kubernetes", "gateway", "envoy", "authorizer", "providers", "api", *_UPSTREAMS)
 _READY_SECONDS = 30.0
+_LISTEN_LOOKS = 100
 _IDENTITIES = {"admin": ADMIN, "publisher": PUBLISHER, "viewer": VIEWER, "controller": CONTROLLER}
 
 Tell = Callable[[str], None]
@@ -313,8 +314,29 @@ class Stack:
             await cluster.close()
         if self._controller is not None:
             await self._controller.settled(_READY_SECONDS)
+            await self._until_listening(self._ports["gateway"])
 
     # --- how --------------------------------------------------------------------------------------------------
+
+    async def _until_listening(self, port: int) -> None:
+        """Wait until something accepts on the gateway's port: Envoy takes a listener whose port it then cannot bind.
+
+        Raises:
+            Failure: nothing does.
+        """
+        for _ in range(_LISTEN_LOOKS):
+            try:
+                _, writer = await asyncio.open_connection(LOOPBACK, port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            return
+        raise Failure(
+            f"Envoy does not listen on port {port}",
+            code="GATEWAY_NOT_LISTENING",
+            then=f"choose another --gateway-port; Envoy's words are in {self._layout.log('envoy')}",
+        )
 
     async def _until_healthy(self, what: str, health: Callable[[], Awaitable[str]], child: Child) -> None:
         """Wait for a child to answer.

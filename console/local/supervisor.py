@@ -115,7 +115,10 @@ class Supervisor:
         """Write down how the parts are. What else is said (``ready``) is said from then on."""
         self._more |= more
         document = {"pid": os.getpid(), "at": time.time(), "parts": {part.name: part.as_json() for part in self.parts}}
-        write_json(self._state, document | self._more)
+        try:
+            write_json(self._state, document | self._more)
+        except OSError as problem:  # a full disk must not stop the parts
+            log.error("the state cannot be written: %s", problem)  # noqa: TRY400 - the sentence says it all
 
     async def stop(self) -> None:
         for part in reversed(self.parts):

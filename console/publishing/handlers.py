@@ -293,7 +293,11 @@ async def _status(call: Call, publication: Publication, state: PublicationState,
     planner = await _planner(call)
     entry = await planner.entry_problem(publication)
     ready = verdict.ready and entry is None and state is PublicationState.READY
-    reason = "" if ready else verdict.sentence if not verdict.ready else entry or state.value
+    reason = ""
+    if state is not PublicationState.READY:
+        reason = f"{state.value}: an operation is under way, or recovery ends it within a minute (operations list)"
+    elif not ready:
+        reason = entry or "" if verdict.ready else verdict.sentence
     objects = tuple(f"{m['kind']} {publication.tenant}/{m['metadata']['name']}" for m in planner.manifests(publication))
     return Published(publication, state, ready, reason, url_of(publication, gateway.url), created_at, objects)
 

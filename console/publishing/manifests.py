@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import quote
 
 from console.config import GatewayLink
+from console.k8s.types import LABEL_TENANT
 from console.publishing.types import Publication, PublicationKind
 
 Manifest = dict[str, Any]
 
 LABEL_PUBLICATION = "modeldeck.dev/publication"
-LABEL_TENANT = "modeldeck.dev/tenant"
 ANNOTATION_MODEL = "modeldeck.dev/model"
 ANNOTATION_OPERATION = "modeldeck.dev/operation"
 MODEL_HEADER = "x-ai-eg-model"

@@ -6,6 +6,7 @@ isvc/NAMESPACE/NAME        an InferenceService of KServe's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,10 @@ async def catalog_origin(store: Store, profile: Profile, name: str) -> Found:
     return Found(origin, PublicationKind.OPENAI, f"{provider} serves OpenAI's API", tuple(warnings))
 
 
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""RFC 1123, as Kubernetes names namespaces and InferenceServices."""
+
+
 async def service_origin(cluster: Cluster, name: str) -> Found:
     """An InferenceService that is ready.
 
@@ -78,6 +83,11 @@ async def service_origin(cluster: Cluster, name: str) -> Found:
         Refusal: there is none (404), or it is not ready (409).
     """
     namespace, _, service = name.removeprefix(SERVICE_PREFIX).partition("/")
+    if not (_DNS_LABEL.fullmatch(namespace) and _DNS_LABEL.fullmatch(service)):
+        raise Refusal(
+            f"{name[:120]!r} names no InferenceService: it is {SERVICE_PREFIX}NAMESPACE/NAME; nothing was changed",
+            code="MODEL_NOT_FOUND",
+        )
     found = await cluster.get(Ref(INFERENCE_SERVICE, service, namespace))
     if found is None:
         raise not_found(

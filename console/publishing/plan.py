@@ -20,11 +20,11 @@ from console.access.types import PUBLISHED_KEY, Grant
 from console.config import Profile
 from console.guard import Permit
 from console.k8s.cluster import Cluster
-from console.k8s.types import NAMESPACE, Object, Ref, kind_of
+from console.k8s.types import LABEL_TENANT, NAMESPACE, Object, Ref, kind_of
 from console.keys.book import grant_of
 from console.outcome import Refusal, Unavailable, conflict
 from console.publishing.diff import field_changes
-from console.publishing.manifests import LABEL_PUBLICATION, LABEL_TENANT, grant_for_authorizer, manifests
+from console.publishing.manifests import LABEL_PUBLICATION, grant_for_authorizer, manifests
 from console.publishing.steps import Credential
 from console.publishing.types import Effect, FieldChange, Plan, PlannedChange, Publication, PublicationKind
 

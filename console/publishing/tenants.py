@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from console.call import Call
-from console.k8s.types import NAMESPACE
+from console.k8s.types import LABEL_TENANT, NAMESPACE
 from console.outcome import Ending, Outcome
 from console.publishing import book
-from console.publishing.manifests import LABEL_TENANT
 
 
 async def listing(call: Call) -> Outcome:

@@ -59,6 +59,15 @@ class Store:
         try:
             yield connection
             await connection.commit()
+        except OperationalError as problem:
+            with contextlib.suppress(DBAPIError):
+                await connection.rollback()
+            # Full, gone, or taken away in the middle: what this transaction did is undone.
+            raise Unavailable(
+                f"the database at {self.shown_url} failed: {_reason(problem)}",
+                code="DATABASE_UNAVAILABLE",
+                then="modeldeck status",
+            ) from problem
         except BaseException:
             with contextlib.suppress(DBAPIError):
                 await connection.rollback()

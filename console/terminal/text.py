@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import os
 import sys
 import unicodedata
+from collections.abc import Mapping
 from typing import TextIO
 
 _ASCII = {
@@ -84,10 +86,21 @@ def narrate(line: str) -> None:
 
 
 def speak_any_encoding() -> None:
-    """Let standard output and error replace what their encoding lacks (LANG=C, a serial console) instead of failing."""
+    """Let standard output and error replace what their encoding lacks (LANG=C, a serial console) instead of failing.
+
+    Python takes the C locale for UTF-8 (PEP 538); the terminal behind it does not.
+    """
+    plain = not speaks_unicode(os.environ)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="modeldeck-ascii")
+            encoding = "ascii" if plain and is_terminal(stream) else stream.encoding
+            stream.reconfigure(encoding=encoding, errors="modeldeck-ascii")
+
+
+def speaks_unicode(environ: Mapping[str, str]) -> bool:
+    """Whether the locale is one of UTF-8, as a terminal's user has set it."""
+    locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
+    return "UTF-8" in locale.upper() or "UTF8" in locale.upper()
 
 
 def table(headings: list[str], rows: list[list[str]], *, right: frozenset[int] = frozenset(), gap: str = "  ") -> str:
