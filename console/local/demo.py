@@ -22,6 +22,7 @@ from console.terminal.text import is_terminal, narrate, say
 _START_SECONDS = 90.0
 _STOP_SECONDS = 20.0
 _CONSOLE_SECONDS = 10.0
+_CANCEL_AGAIN_SECONDS = 3.0
 
 
 async def run_demo(*, headless: bool, models: int | None, gateway_port: int | None) -> int:
@@ -122,8 +123,10 @@ def _lines(path: Path) -> list[str]:
 async def _die_with(child: Child, task: asyncio.Task[object] | None) -> None:
     code = await child.wait()
     narrate(f"✗ the stack's process ended with {code} in the middle of the demo")
-    if task is not None:
+    while task is not None and not task.done():
+        # Again, where what is under way took it for its own cancellation and goes on to wait for somebody who is gone.
         task.cancel()
+        await asyncio.sleep(_CANCEL_AGAIN_SECONDS)
 
 
 def _can_draw() -> bool:

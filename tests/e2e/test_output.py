@@ -1,0 +1,107 @@
+"""What becomes of a key when its text cannot be written, and of an operation when its terminal goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack import MODEL, Running, running_stack
+
+FULL = Path("/dev/full")
+
+
+@dataclass
+class Shell:
+    """The command line, on a stack."""
+
+    running: Running
+
+    def command(self, *words: str) -> list[str]:
+        config = str(self.running.layout.profile)
+        return [sys.executable, "-m", "console", *words, "--config", config, "--profile", "local"]
+
+    async def run(self, *words: str, stdout: int | None = subprocess.PIPE) -> tuple[int, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            *self.command(*words),
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, (out or b"").decode(), err.decode()
+
+
+@pytest.fixture
+async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
+    async with running_stack(tmp_path / "stack") as running:
+        yield Shell(running)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+async def test_a_key_whose_text_cannot_be_written_is_told_and_can_be_taken_back(shell: Shell) -> None:
+    full = os.open(FULL, os.O_WRONLY)
+    code, _, err = await shell.run("keys", "create", "chat", "--tenant", "acme", stdout=full)
+    assert code == 4, err
+    assert "is lost" in err
+    assert "keys revoke" in err
+    assert "Traceback" not in err
+    code, _, err = await shell.run("keys", "rotate", "chat", stdout=full)
+    assert (code, "keys withdraw" in err) == (4, True), err
+    code, _, err = await shell.run("keys", "withdraw", "chat", "--yes")
+    assert code == 0, err
+    _, out, _ = await shell.run("keys", "show", "chat", "--json")
+    shown = json.loads(out)["data"]
+    assert shown["state"] == "active"
+    assert shown["generations"][0]["not_after"] is None
+    assert shown["generations"][1]["revoked_at"] is not None
+    code, _, err = await shell.run("keys", "list", stdout=full)
+    assert (code, "Traceback" in err) == (1, False)
+    reading, writing = os.pipe()
+    os.close(reading)
+    code, _, err = await shell.run("keys", "create", "pipe", "--tenant", "acme", stdout=writing)
+    assert (code, "is lost" in err) == (4, True)
+    os.close(writing)
+    os.close(full)
+
+
+async def test_a_key_for_a_tenant_that_is_not_there_is_refused(shell: Shell) -> None:
+    code, out, err = await shell.run("keys", "create", "chat", "--tenant", "nobody")
+    assert (code, out) == (2, ""), err
+    assert "no tenant nobody" in err
+
+
+@pytest.mark.parametrize("name", ["isvc/acme", "isvc/acme/", "isvc/", "isvc//x", "isvc/../x", "isvc/a/b/c", "isvc/A/b"])
+async def test_what_names_no_service_is_refused_by_a_sentence(shell: Shell, name: str) -> None:
+    code, _, err = await shell.run("publish", name, "--tenant", "acme")
+    assert (code, "Traceback" in err) == (2, False), err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_a_terminal_that_goes_away_undoes_what_was_under_way(shell: Shell, number: signal.Signals) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *shell.command("publish", MODEL, "--name", "cut", "--tenant", "acme"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    assert process.stderr is not None
+    told = b""
+    while b"Secret" not in told.partition(b"Plan:")[2].partition("✓".encode())[2]:
+        line = await process.stderr.readline()
+        assert line, told.decode()
+        told += line
+    process.send_signal(number)
+    rest = await process.stderr.read()
+    code = await process.wait()
+    assert code == (130 if number == signal.SIGINT else 128 + number), (told + rest).decode()
+    assert "undone" in rest.decode()
+    _, out, _ = await shell.run("published", "--json")
+    assert json.loads(out)["data"] == []
