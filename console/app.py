@@ -62,7 +62,8 @@ class Console(TerminalApp[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(view.key, f"view('{view.name}')", view.title, show=False, id=f"view.{view.name}") for view in VIEWS),
         Binding("colon", "command", "command", show=False, id="app.command", key_display=":"),
-        Binding("question_mark,f1", "help", "help", id="app.help", key_display="?"),
+        Binding("question_mark", "help", "help", id="app.help", key_display="?"),
+        Binding("f1", "help", "help, also while typing", show=False, id="app.help_anywhere"),
         Binding("exclamation_mark", "errors", "errors", show=False, id="app.errors", key_display="!"),
         Binding("grave_accent", "jobs", "jobs", show=False, id="app.jobs", key_display="`"),
         Binding("W", "arm", "arm writes", show=False, id="app.arm"),
