@@ -165,6 +165,8 @@ class Journal:
         free = sa.or_(operations.c.lease_until.is_(None), operations.c.lease_until <= now)
         if row is not None and _is_dead(row.owner):
             free = operations.c.owner == row.owner
+        # Not one that has come to its end since it was listed: its lease is gone too.
+        free = sa.and_(operations.c.ended_at.is_(None), free)
         return await self._update(identifier, free, owner=owner, lease_until=now + LEASE)
 
     async def renew(self, identifier: str, owner: str) -> None:

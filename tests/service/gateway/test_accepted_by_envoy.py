@@ -229,7 +229,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(batch=st.lists(st.tuples(ROUTES, TRAFFIC, SECURITY), min_size=6, max_size=6))
 @settings(
-    max_examples=20,
+    max_examples=8,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink takes minutes, and Envoy says what it refuses
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -270,7 +270,7 @@ _REMOVED = ("spec", "rules", 0, "filters", 0, "requestHeaderModifier", "remove",
 @given(damage=DAMAGE)
 @example(damage=[((10, _REMOVED), "")])
 @settings(
-    max_examples=400,
+    max_examples=120,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

