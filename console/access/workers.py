@@ -22,13 +22,15 @@ class Workers:
     """The processes that share a port (SO_REUSEPORT); the kernel hands connections out among them.
 
     Args:
-        command: what starts one worker; it says ``ready`` on its standard output when it may decide
+        command: what starts one worker; it says ``ready`` on its standard output when it may decide, and ends when
+            its standard input does, so that it does not outlive this process
     """
 
     def __init__(self, command: Sequence[str], count: int) -> None:
         self._command = list(command)
         self._count = count
         self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._started: list[asyncio.subprocess.Process] = []
         self._replacing = asyncio.Lock()
         self._stopping = asyncio.Event()
 
@@ -50,7 +52,8 @@ class Workers:
         for task in (*keepers, *replacing):
             task.cancel()
         await asyncio.gather(*keepers, *replacing, return_exceptions=True)
-        await asyncio.gather(*(self._end(process) for process in self._processes.values()))
+        # All that were ever started: one that was being replaced is in no place any more.
+        await asyncio.gather(*(self._end(process) for process in self._started))
         return 0
 
     async def replace_all(self) -> None:
@@ -81,6 +84,7 @@ class Workers:
                 if self._processes.get(place) is not running:
                     continue  # it was replaced
                 del self._processes[place]
+                self._started.remove(running)
                 narrate(f"worker {place} ended with {code}, and is started again")
             delay = (
                 _BACKOFF_SECONDS[0]
@@ -91,7 +95,9 @@ class Workers:
 
     async def _start(self) -> asyncio.subprocess.Process | None:
         """A worker that may decide; None where it is not there in time."""
-        process = await asyncio.create_subprocess_exec(*self._command, stdout=asyncio.subprocess.PIPE)
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe)
+        self._started.append(process)
         assert process.stdout is not None
         try:
             async with asyncio.timeout(_READY_SECONDS):
@@ -110,6 +116,8 @@ class Workers:
     async def _end(process: asyncio.subprocess.Process) -> None:
         if process.returncode is not None:
             return
+        if process.stdin is not None:
+            process.stdin.close()
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:

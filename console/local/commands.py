@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -115,6 +118,8 @@ def authz(
     async def work() -> None:
         redis = open_redis(chosen.redis, password, name="modeldeck-authz")
         ready = (lambda: say("ready")) if tell_ready else (lambda: None)
+        if tell_ready:
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _end_with_input)
         await serve(redis, chosen.access, listening=listening, reads=reads, ready=ready)
 
     try:
@@ -123,6 +128,13 @@ def authz(
         narrate(f"the authorizer cannot listen on {listen}{f' and {grpc}' if grpc else ''}: {problem}")
         return Ending.FAILED.exit_code
     return 0
+
+
+def _end_with_input() -> None:
+    """End in order when whoever started this process has gone."""
+    if not os.read(sys.stdin.fileno(), 1):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _address(text: str) -> tuple[str, int]:

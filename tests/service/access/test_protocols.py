@@ -226,8 +226,21 @@ async def test_workers_are_replaced_without_a_failed_request(valkey: Valkey, red
                 await until(lambda: log.read_text().count("2 workers replaced") == times, within=40)  # noqa: B023
             done.set()
             await asyncio.gather(*callers)
+        # The worst end of all: what they belonged to is gone without a word.
+        workers.kill()
+        await workers.wait()
+
+        async def gone() -> bool:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return False
+            return True
+
+        await until(gone, within=20)
     finally:
-        workers.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            workers.kill()
         await workers.wait()
     assert len(answers) > 50
     assert set(answers) == {200}
