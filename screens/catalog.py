@@ -1,76 +1,42 @@
-"""Catalog: every model of every provider, filtered as one types; its details; the same model elsewhere."""
+"""Catalog: every model of every provider, filtered as one types; its details, its history, and what we decide."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from console.bridge import Job
 from console.catalog.completion import Vocabulary, complete
-from console.catalog.index import CatalogIndex, Found, Row
-from console.catalog.query import BadTerm, Query, parse
+from console.catalog.index import CatalogIndex, Row
+from console.catalog.query import About, BadTerm, Flag, Query, parse, tokens
 from console.outcome import ModeldeckError
-from screens.details import Details, Fact, Line, Title
+from screens.catalog_rows import COLUMNS, CatalogRows
+from screens.details import Details, Line
 from screens.frame import DeckScreen
+from screens.model_facts import facts_of
 from screens.split import Split
 from widgets.filter_bar import FilterBar
 from widgets.latest import Latest
-from widgets.meter_text import age, compact, price
-from widgets.table_rows import Column
-from widgets.theme import State, sign
+from widgets.meter_text import grouped
 from widgets.virtual_table import VirtualTable
 
-COLUMNS = (
-    Column("name", "MODEL", 24, grow=3, middle=True, priority=9, sortable=True),
-    Column("provider", "PROVIDER", 10, grow=1, priority=8, sortable=True),
-    Column("context", "CTX", 5, right=True, priority=6, sortable=True),
-    Column("input", "IN $/M", 7, right=True, priority=7, sortable=True),
-    Column("output", "OUT $/M", 7, right=True, priority=5, sortable=True),
-    Column("caps", "CAPS", 5, priority=3),
-    Column("changed", "CHANGED", 7, right=True, priority=2, sortable=True),
-    Column("state", "STATE", 9, priority=4),
-)
-_CAPS = (("tools", "f"), ("streaming", "s"), ("vision", "v"), ("json_mode", "j"), ("reasoning", "r"))
-_PER_MILLION = 10**9
-"""The index keeps femto-dollars a token; a million of them are so many of a dollar."""
+_ALL = "any"
+_MOST = 1_000
+"""Models of a search in descriptions: they are not in memory, so it is a page of the database's answer."""
+_LOOK_AGAIN_SECONDS = 30
 
 
-class CatalogRows:
-    """What a query found, as the table asks for it."""
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A question to the database."""
 
-    def __init__(self, index: CatalogIndex, positions: list[int]) -> None:
-        self._index = index
-        self._positions = Found(positions)
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    def key(self, position: int) -> Hashable:
-        return self._index.id_at(self._positions[position])
-
-    def position(self, key: Hashable) -> int | None:
-        at = self._index.position_of(int(str(key)))
-        return None if at is None else self._positions.place_of(at)
-
-    def cells(self, position: int) -> Sequence[str | Text]:
-        row = self._index.row(self._positions[position])
-        return (
-            row.native_id,
-            row.provider,
-            compact(row.context_tokens),
-            _price(row.price_in, row.price_state),
-            _price(row.price_out, row.price_state),
-            "".join(letter if getattr(row, name) else sign("dot") for name, letter in _CAPS),
-            age(time.time() - row.changed_at / 1e6),
-            _state(row, published=self._index.published(row.id)),
-        )
+    text: str
+    sort: str
+    descending: bool
 
 
 class CatalogScreen(DeckScreen):
@@ -81,11 +47,14 @@ class CatalogScreen(DeckScreen):
     PREFIXES = frozenset({"published_model_info"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter", id="catalog.filter", key_display="/"),
+        Binding("escape", "clear", "all models", id="catalog.clear"),
         Binding("p", "publish", "publish", id="catalog.publish"),
         Binding("m", "same", "same model", id="catalog.same"),
+        Binding("h", "history", "history", id="catalog.history"),
+        Binding("o", "decide", "decide", id="catalog.decide"),
+        Binding("v", "hidden", "hidden too", id="catalog.hidden"),
         Binding("c", "copy", "copy id", id="catalog.copy"),
         Binding("C", "copy_command", "copy command", show=False, id="catalog.copy_command"),
-        Binding("escape", "clear", "all models", id="catalog.clear", show=False),
         Binding("R", "sync", "sync all", id="catalog.sync"),
     ]
 
@@ -93,17 +62,21 @@ class CatalogScreen(DeckScreen):
         super().__init__()
         self._index: CatalogIndex | None = None
         self._fresh = False
+        self._changed_at = ""
+        self._ticks = 0
         self._query = Query()
         self._sort = ("name", False)
         self._vocabulary = Vocabulary()
         self._detailed: Latest[str] = Latest(self._load_details)
+        self._searched: Latest[_Search] = Latest(self._search)
+        self._search_wanted: _Search | None = None
 
     def body(self) -> Iterable[Widget]:
         yield FilterBar(placeholder="provider:groq ctx>=128k in<0.5 vision free -preview llama", id="filter")
         yield Split(VirtualTable(COLUMNS, empty="reading the catalog …", id="main"), Details(id="details"))
 
     def on_mount(self) -> None:
-        self.query_one(FilterBar).set_suggest(lambda text, cursor: complete(text, cursor, self._vocabulary))
+        self.filter.set_suggest(lambda text, cursor: complete(text, cursor, self._vocabulary))
         self.table.sorted_by(*self._sort)
 
     @property
@@ -111,16 +84,23 @@ class CatalogScreen(DeckScreen):
         return self.query_one("#main", VirtualTable)
 
     @property
+    def filter(self) -> FilterBar:
+        return self.query_one(FilterBar)
+
+    @property
     def row(self) -> Row | None:
         """The model under the cursor."""
-        key = self.table.cursor_key
+        return self._row_of(self.table.cursor_key)
+
+    def _row_of(self, key: object) -> Row | None:
         if self._index is None or key is None:
             return None
         position = self._index.position_of(int(str(key)))
         return None if position is None else self._index.row(position)
 
     async def load(self) -> None:
-        if self._index is None or not self._fresh:
+        changed_at = await self._last_change()
+        if self._index is None or not self._fresh or changed_at != self._changed_at:
             try:
                 index, self._vocabulary = await self.bridge.catalog()
             except ModeldeckError as problem:
@@ -128,13 +108,25 @@ class CatalogScreen(DeckScreen):
                 self.deck.tell(problem.outcome())
                 return
             before, self._index, self._fresh = self._index, index, True
-            self.table.set_empty(
-                "no model is like that: esc shows all" if len(index) else "the catalog is empty: R syncs it"
-            )
+            self._changed_at = changed_at
             self._find()
             if before is not None:
-                self.table.mark_changed(_changed(before, index))
+                self.table.mark_changed(index.news(before))
+                self._wish_details()  # the cursor has not moved, and what it is at may be otherwise
+        if (wanted := self.take_wanted()) is not None:
+            self._go_to(wanted)
         await self._load_published()
+
+    async def _last_change(self) -> str:
+        """When the catalog last changed, also by the schedule or another operator; it is read again for that only."""
+        outcome = await self.bridge.ask("sync.status")
+        rows = outcome.data if isinstance(outcome.data, list) else []
+        return max((row.get("changed_at") or "" for row in rows), default="")
+
+    def tick(self) -> None:
+        self._ticks += 1
+        if self._ticks % _LOOK_AGAIN_SECONDS == 0:
+            self.stale()
 
     async def _load_published(self) -> None:
         rows = await self.rows("published")
@@ -144,10 +136,8 @@ class CatalogScreen(DeckScreen):
         ids: set[int] = set()
         for row in rows:
             source, _, reference = row["source"].partition(" ")
-            provider, _, native_id = reference.partition("/")
-            if source == "catalog":
-                found = index.find(parse(f'provider:{provider} any "{native_id}"'))
-                ids |= {index.id_at(at) for at in found if index.row(at).native_id == native_id}
+            if source == "catalog" and (number := _number_of(index, reference)) is not None:
+                ids.add(number)
         differing = [key for key in ids if not index.published(key)]
         index.set_published(ids)
         self.table.refresh_keys(differing)
@@ -158,25 +148,59 @@ class CatalogScreen(DeckScreen):
             self._fresh = False
         super().job_ended(job)
 
+    # What the filter finds
+
     def _find(self) -> None:
         if self._index is None:
             return
         sort, descending = self._sort
+        if any(isinstance(term, About) for term in self._query.terms):
+            self._search_wanted = _Search(self.filter.text, sort, descending)
+            self.filter.say([(f"   descriptions are searched in the database; at most {_MOST:,} are shown", "muted")])
+            self._searched.wish(self._search_wanted)
+            return
+        self._search_wanted = None
         found = self._index.find(self._query, sort, descending=descending)
-        self.table.show(CatalogRows(self._index, found))
-        self.query_one(FilterBar).show_count(len(found), self._index.listed)
+        self._show(self._index, found, len(found))
 
-    # The filter
+    def _show(self, index: CatalogIndex, found: list[int], total: int) -> None:
+        if not found:
+            self.table.set_empty(self._why_none(index))
+        self.table.show(CatalogRows(index, found))
+        everything = len(index) if self._query.asks_for(_ALL, "hidden", "retired") else index.listed
+        self.filter.show_count(total, everything)
+
+    def _why_none(self, index: CatalogIndex) -> str:
+        if not len(index):
+            return "the catalog is empty: R syncs it"
+        if self._search_wanted is not None:
+            return "no name and no description has these words one behind the other: esc shows all"
+        left_out = len(index.find(replace(self._query, terms=(*self._query.terms, Flag(_ALL)))))
+        if left_out and not self._query.asks_for(_ALL):
+            return f"no model is like that; {grouped(left_out)} hidden or retired: v shows them, esc all others"
+        return "no model is like that: esc shows all"
+
+    async def _search(self, wish: _Search) -> None:
+        values = {"query": wish.text, "sort": wish.sort, "descending": wish.descending, "limit": _MOST}
+        outcome = await self.bridge.ask("models.search", values)
+        index = self._index
+        if index is None or wish != self._search_wanted or not self.is_attached:
+            return
+        if not isinstance(outcome.data, Mapping):
+            self.filter.show_error(outcome.summary)
+            return
+        positions = (index.position_of(row["number"]) for row in outcome.data["rows"])
+        self._show(index, [position for position in positions if position is not None], outcome.data["total"])
 
     def on_prompt_changed(self, event: FilterBar.Changed) -> None:
-        bar = self.query_one(FilterBar)
         try:
             self._query = parse(event.text)
         except BadTerm as problem:
-            bar.show_error(str(problem), problem.start, problem.end)
+            self.filter.show_error(str(problem), problem.start, problem.end)
             return
-        bar.clear_error()
+        self.filter.clear_error()
         self._find()
+        self.refresh_bindings()
 
     def on_prompt_submitted(self) -> None:
         self.table.focus()
@@ -192,12 +216,15 @@ class CatalogScreen(DeckScreen):
     # Details
 
     def on_virtual_table_moved(self) -> None:
+        self._wish_details()
+        self.refresh_bindings()
+
+    def _wish_details(self) -> None:
         row = self.row
         if row is None:
             self.query_one("#details", Details).show(())
         else:
-            self._detailed.wish(f"{row.provider}/{row.native_id}")
-        self.refresh_bindings()
+            self._detailed.wish(_reference(row))
 
     async def _load_details(self, reference: str) -> None:
         shown = await self.bridge.ask("models.show", {"model": reference})
@@ -206,128 +233,94 @@ class CatalogScreen(DeckScreen):
             details.show([Line((shown.summary, "bad"))])
             return
         same = await self.bridge.ask("models.compare", {"model": reference})
-        details.show(_facts(shown.data, same.data if isinstance(same.data, list) else []))
+        details.show(facts_of(shown.data, same.data if isinstance(same.data, list) else []))
 
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("publish", "same", "copy"):
+        if action in ("publish", "same", "history", "decide", "copy"):
             return self.row is not None
-        return True
+        return bool(self.filter.text) if action == "clear" else True
 
     def action_filter(self) -> None:
-        self.query_one(FilterBar).focus()
+        self.filter.focus()
 
     def action_clear(self) -> None:
-        self.query_one(FilterBar).set_text("")
+        self.filter.set_text("")
+
+    def action_hidden(self) -> None:
+        """With the hidden and retired ones, or without them again: a word of the filter, for all to see."""
+        found = list(tokens(self.filter.text))
+        kept = [token.text for token in found if token.text.lower() != _ALL]
+        self.filter.set_text(" ".join(kept if len(kept) < len(found) else [_ALL, *kept]))
 
     def action_publish(self) -> None:
         if row := self.row:
-            self.deck.open_view("publish", f"{row.provider}/{row.native_id}")
+            self.deck.open_view("publish", _reference(row))
 
     def on_virtual_table_opened(self) -> None:
         self.action_publish()
 
     def action_same(self) -> None:
-        """Only this model, at every provider."""
+        """What every provider asks for this model."""
+        from screens.same_model import SameModelWindow
+
         if row := self.row:
-            self.query_one(FilterBar).set_text(f"key:{row.canonical_key}")
+            self.app.push_screen(SameModelWindow(_reference(row), row.canonical_key), self._wished)
+
+    def _wished(self, wish: tuple[str, str] | None) -> None:
+        match wish:
+            case ("only", key):
+                self.filter.set_text(f"key:{key}")
+            case ("publish", reference):
+                self.deck.open_view("publish", reference)
+            case ("go", reference):
+                self._go_to(reference)
+
+    def _go_to(self, reference: str) -> None:
+        """Put the cursor at a model; where the filter leaves it out, that goes first."""
+        number = _number_of(self._index, reference) if self._index is not None else None
+        if number is None or self.table.move_to(number):
+            return
+        self.filter.set_text(f'{_ALL} "{reference.partition("/")[2]}"')
+        self._query = parse(self.filter.text)
+        self._find()
+        self.table.move_to(number)
+
+    def action_history(self) -> None:
+        from screens.history import HistoryWindow
+
+        if row := self.row:
+            self.app.push_screen(HistoryWindow(model=_reference(row)))
+
+    def action_decide(self) -> None:
+        from screens.override import decide
+
+        if row := self.row:
+            decide(self, _reference(row))
 
     def action_copy(self) -> None:
-        if row := self.row:
-            self.deck.copy_text(f"{row.provider}/{row.native_id}", "model id")
+        rows = [row for key in self.table.targets if (row := self._row_of(key)) is not None]
+        if rows:
+            what = "model id" if len(rows) == 1 else f"{len(rows)} model ids"
+            self.deck.copy_text("\n".join(sorted(_reference(row) for row in rows)), what)
 
     def action_copy_command(self) -> None:
-        bar = self.query_one(FilterBar)
         name, descending = self._sort
-        self.deck.copy_command("models.search", {"query": bar.text, "sort": name, "descending": descending})
+        self.deck.copy_command("models.search", {"query": self.filter.text, "sort": name, "descending": descending})
 
     def action_sync(self) -> None:
         self.deck.act("sync.run", {})
 
 
-def _price(femto: int | None, state: str) -> str:
-    if femto is None:
-        return price(None, "dynamic" if state == "dynamic" else "unknown")
-    return price(Decimal(femto) / _PER_MILLION, "known" if femto else "free")
+def _reference(row: Row) -> str:
+    return f"{row.provider}/{row.native_id}"
 
 
-def _state(row: Row, *, published: bool) -> Text:
-    if published:
-        return State.READY.text("pub")
-    if row.retired:
-        return State.OFF.text("retired")
-    if row.hidden:
-        return State.OFF.text("hidden")
-    if row.missing:
-        return State.PENDING.text("missing")
-    if row.deprecated:
-        return State.DRIFT.text("leaves")
-    return Text(f"{sign('chosen')} pinned" if row.pinned else "", style="accent")
-
-
-def _changed(before: CatalogIndex, now: CatalogIndex) -> list[int]:
-    """The models that are new, or otherwise than before."""
-    moments = {before.id_at(at): before.row(at).changed_at for at in before.find(Query())}
-    rows = (now.row(at) for at in now.find(parse("any")))
-    return [row.id for row in rows if moments.get(row.id) != row.changed_at]
-
-
-def _facts(model: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> Iterable[Fact]:
-    yield Title(model["id"])
-    if model["name"] != model["native_id"]:
-        yield Fact("name", model["name"])
-    for name, value in (
-        ("author", model["author"]),
-        ("kind", model["kind"]),
-        ("modality", model["modality"]),
-        ("context", compact(model["context"]) + _output(model)),
-        ("can", ", ".join(name for name, _ in _CAPS if model[name]) or sign("more")),
-    ):
-        if value:
-            yield Fact(name, value)
-    for kind, known in model["prices"].items():
-        if kind not in ("input", "output"):
-            continue
-        sent = f"sent as {known['raw']} {known['raw_unit']}" if known["raw"] else "nothing sent"
-        yield Fact(kind, f"{_spelled(model[kind], known)}   {sent}")
-    first = datetime.fromisoformat(model["first_seen_at"]).astimezone()
-    changed = datetime.fromisoformat(model["changed_at"]).astimezone()
-    yield Fact("seen", f"since {first:%Y-%m-%d}, changed {changed:%Y-%m-%d %H:%M}")
-    if model["note"]:
-        yield Fact("note", model["note"], "accent")
-    others = [offer for offer in same if offer["id"] != model["id"]]
-    if others:
-        yield Line("")
-        yield Line(("the same model elsewhere, $ per million in / out", "muted"))
-        for offer in others[:12]:
-            paint = "good" if _cheaper(offer, model) else ""
-            amounts = f"{_offered(offer, 'input'):>8} / {_offered(offer, 'output'):<8}"
-            yield Line(f"  {offer['provider']:<14} ", (amounts, paint), (f" {compact(offer['context'])}", "muted"))
-    if model["description"]:
-        yield Line("")
-        yield Fact("", model["description"][:600], "muted")
-
-
-def _output(model: Mapping[str, Any]) -> str:
-    return f", at most {compact(model['max_output'])} out" if model["max_output"] else ""
-
-
-def _spelled(million: str | None, known: Mapping[str, Any]) -> str:
-    if known["state"] != "known":
-        return str(known["state"])
-    return f"{million} $/M" if million is not None else f"{known['usd']} $ per {known['per']}"
-
-
-def _offered(offer: Mapping[str, Any], kind: str) -> str:
-    amount = offer[kind]
-    if amount is None:
-        return price(None, "dynamic" if offer["price_state"] == "dynamic" else "unknown")
-    return price(Decimal(amount), "known" if Decimal(amount) else "free")
-
-
-def _cheaper(offer: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
-    try:
-        return Decimal(offer["input"]) < Decimal(model["input"])
-    except (TypeError, ArithmeticError):
-        return False
+def _number_of(index: CatalogIndex, reference: str) -> int | None:
+    """The row id of ``provider/native id``."""
+    provider, _, native_id = reference.partition("/")
+    if not provider or not native_id or '"' in native_id:
+        return None
+    found = index.find(parse(f'provider:{provider} any "{native_id}"'))
+    return next((index.id_at(at) for at in found if index.row(at).native_id == native_id), None)

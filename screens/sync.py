@@ -1,88 +1,121 @@
-"""Sync: how true the catalog is, provider by provider; run, dry run, cancel."""
+"""Sync: how true the catalog is, provider by provider; runs and dry runs, the schedule, held changes, webhooks."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+import asyncio
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from console.bridge import Job
-from screens.details import Details, Fact, Line, Title, local_time
+from console.outcome import Outcome
+from console.sync.types import Progress
+from screens.details import Details, Fact, Line
+from screens.forms import FormWindow, Values, spelled_duration
 from screens.frame import DeckScreen
 from screens.split import Split
-from widgets.meter_text import age, elapsed
-from widgets.table_rows import Column, ListRows
+from screens.sync_rows import COLUMNS, ProviderRow, cells, facts, merged, run_facts
+from widgets.field_specs import FieldKind, FieldSpec
+from widgets.meter_text import elapsed
+from widgets.table_rows import ListRows
 from widgets.theme import State
 from widgets.virtual_table import VirtualTable
 
-OUTCOMES = {
-    "ok": State.READY,
-    "unchanged": State.READY,
-    "empty": State.PARTIAL,
-    "suspicious": State.DRIFT,
-    "never synced": State.OFF,
-    "no credentials": State.OFF,
-}
-COLUMNS = (
-    Column("provider", "PROVIDER", 14, grow=1, priority=9),
-    Column("outcome", "OUTCOME", 16, priority=8),
-    Column("age", "LAST", 6, right=True, priority=7),
-    Column("sentence", "WHAT HAPPENED", 20, grow=3, priority=3),
-)
 _AGE_SECONDS = 10
+_READ_AGAIN_SECONDS = 20  # what the schedule did meanwhile
+_SAID = 6
+"""Lines of what a run told that stand above a provider's facts."""
 
 
 class SyncScreen(DeckScreen):
-    """Every provider with its last word, and what runs now."""
+    """Every provider with its last word, when it is due, and where a run of this session is with it."""
 
     VIEW = "sync"
     ACTIONS = ("sync.",)
     EMPTY = "no provider is set up"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "run(False)", "sync", id="sync.run"),
-        Binding("d", "run(True)", "dry run", id="sync.dry_run"),
-        Binding("R", "run_all", "sync all", id="sync.run_all"),
+        Binding("r", "run", "sync", id="sync.run"),
+        Binding("d", "dry_run", "dry run", id="sync.dry_run"),
         Binding("x", "cancel", "cancel", id="sync.cancel"),
+        Binding("R", "run_all", "all", id="sync.run_all"),
+        # One key; which of the two it is depends on the providers that it is for.
+        Binding("p", "pause", "pause", id="sync.pause"),
+        Binding("p", "resume", "resume", id="sync.resume"),
+        Binding("h", "held", "held", id="sync.held"),
+        Binding("i", "interval", "interval", id="sync.every"),
+        Binding("w", "webhooks", "webhooks", id="sync.webhooks"),
         Binding("C", "copy_command", "copy command", show=False, id="sync.copy_command"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows: dict[str, Mapping[str, Any]] = {}
+        self._rows: dict[str, ProviderRow] = {}
+        self._sort = ("provider", False)
         self._ticks = 0
         self._job: Job | None = None
+        self._asked: dict[str, Progress | None] = {}
+        """The providers of the run that is under way, and where it is with each."""
+        self._difference: tuple[Outcome, list[str]] | None = None
+        """A dry run that ended while another view was looked at."""
 
     def body(self) -> Iterable[Widget]:
         yield Split(VirtualTable(COLUMNS, empty="reading …", id="main"), Details(id="details"))
+
+    def on_mount(self) -> None:
+        self.table.sorted_by(*self._sort)
 
     @property
     def table(self) -> VirtualTable:
         return self.query_one("#main", VirtualTable)
 
+    @property
+    def targets(self) -> list[str]:
+        """The marked providers, or the one under the cursor."""
+        return [str(slug) for slug in self.table.targets if str(slug) in self._rows]
+
+    @property
+    def running(self) -> bool:
+        return self._job is not None and self._job.running
+
     async def load(self) -> None:
-        rows = await self.listed("sync.status")
-        if rows is None:
+        statuses = await self.listed("sync.status")
+        if statuses is None:
             return
-        before, self._rows = self._rows, {row["provider"]: row for row in rows}
+        lists = await asyncio.gather(*(self.rows(name) for name in ("sync.schedule", "sync.providers", "sync.held")))
+        schedule, providers, held = (found or [] for found in lists)
+        before, self._rows = self._rows, merged(statuses, schedule, providers, held)
+        if not self.running:
+            self._asked = {}
         self._show()
-        self.table.mark_changed([slug for slug, row in self._rows.items() if before and before.get(slug) != row])
+        finished = {slug: row.status["finished_at"] for slug, row in before.items()}
+        news = [slug for slug, row in self._rows.items() if finished.get(slug) != row.status["finished_at"]]
+        self.table.mark_changed(news if before else [])
         if (wanted := self.take_wanted()) is not None:
             self.table.move_to(wanted)
+        self.refresh_bindings()
 
     def tick(self) -> None:
         self._ticks += 1
-        if self._job is not None and self._job.running:
+        if self.running:
             self._show_details()
-        if self._ticks % _AGE_SECONDS == 0:
+        if self._ticks % _READ_AGAIN_SECONDS == 0:
+            self.stale()
+        elif self._ticks % _AGE_SECONDS == 0:
             self._show()
 
     def _show(self) -> None:
-        self.table.show(ListRows((slug, _cells(row)) for slug, row in self._rows.items()))
+        name, descending = self._sort
+        valued = [(row.sort_value(name), row) for row in self._rows.values()]
+        known = sorted((pair for pair in valued if pair[0] is not None), key=lambda pair: pair[1].slug)
+        known.sort(key=lambda pair: pair[0], reverse=descending)
+        rows = [row for _, row in known] + [row for value, row in valued if value is None]
+        self.table.show(ListRows((row.slug, self._cells(row)) for row in rows))
         self._show_details()
+
+    def _cells(self, row: ProviderRow) -> tuple[Any, ...]:
+        return cells(row, self._asked.get(row.slug), queued=row.slug in self._asked)
 
     def _show_details(self) -> None:
         self.query_one("#details", Details).show(self._facts())
@@ -90,58 +123,95 @@ class SyncScreen(DeckScreen):
     def _facts(self) -> Iterable[Fact]:
         job = self._job
         if job is not None:
-            state = (
-                State.RUNNING
-                if job.running
-                else State.DONE
-                if job.outcome and job.outcome.ending.good
-                else State.FAILED
-            )
-            word = "cancelling" if job.cancelling and job.running else "running" if job.running else "over"
-            yield Line((f"{state.glyph} {job.title}  ", state.paint), (f"{word}  {elapsed(job.seconds)}", "muted"))
-            if job.outcome is not None:
+            if job.outcome is None:
+                yield from run_facts(job.title, self._asked, job.seconds, cancelling=job.cancelling)
+            else:
+                state = State.DONE if job.outcome.ending.good else State.FAILED
+                yield Line((f"{state.glyph} {job.title}  ", state.paint), (elapsed(job.seconds), "muted"))
                 yield Fact("outcome", job.outcome.summary)
-            for item in reversed(job.progress[-12:]):
-                yield Line("  ", str(item))
+            told = [text for item in job.progress if (text := str(item))]
+            for text in reversed(told[-_SAID:]):
+                yield Line((f"  {text}", "muted"))
             yield Line("")
         row = self._rows.get(str(self.table.cursor_key))
         if row is not None:
-            yield Title(row["provider"])
-            yield Fact("outcome", row["outcome"])
-            yield Fact("last", local_time(row["finished_at"]) if row["finished_at"] else "never")
-            yield Fact("", row["sentence"])
+            yield from facts(row)
 
     def on_virtual_table_moved(self) -> None:
+        if not self.running:
+            self._job = None  # its words are read; each provider has its own
         self._show_details()
+        self.refresh_bindings()
 
-    # Keys
+    def on_virtual_table_marks_changed(self) -> None:
+        self.refresh_bindings()
+
+    def on_virtual_table_sort_asked(self, event: VirtualTable.SortAsked) -> None:
+        self._sort = (event.column, event.descending)
+        self.table.sorted_by(*self._sort)
+        self._show()
+
+    # Runs
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        running = self._job is not None and self._job.running
-        if action in ("run", "run_all"):
-            return not running and bool(self._rows)
-        return running if action == "cancel" else True
+        if action in ("run", "dry_run"):
+            return not self.running and bool(self._rows)
+        if action == "run_all":  # also typed ahead, before the list is there
+            return not self.running
+        if action in ("pause", "resume"):
+            return bool(self.targets) and self._all_paused == (action == "resume")
+        if action == "interval":
+            return bool(self.targets)
+        return self.running if action == "cancel" else True
 
-    def action_run(self, dry: bool) -> None:
-        self._begin([str(slug) for slug in self.table.targets], dry)
+    def action_run(self) -> None:
+        self._begin("sync.run", self.targets, {"provider": tuple(self.targets), "verbose": True})
 
     def action_run_all(self) -> None:
-        self._begin([], dry=False)
+        left = [slug for slug, row in self._rows.items() if not row.paused]
+        self._begin("sync.run", left, {"verbose": True})
 
-    def _begin(self, providers: list[str], dry: bool) -> None:
-        values: dict[str, Any] = {"provider": tuple(providers), "verbose": True}
-        if dry:
-            values["dry_run"] = True
-        self.deck.act("sync.run", values, self._heard)
+    def action_dry_run(self) -> None:
+        self._begin("sync.diff", self.targets, {"provider": tuple(self.targets)})
+
+    def _begin(self, action: str, asked: list[str], values: dict[str, Any]) -> None:
+        def heard(job: Job) -> None:
+            if job is not self._job:
+                self._job, self._asked = job, dict.fromkeys(asked)
+            self._heard(job, asked)
+
+        self.deck.act(action, values, heard)
 
     def shows(self, job: Job) -> bool:
         return job is self._job
 
-    def _heard(self, job: Job) -> None:
-        self._job = job
-        if self.is_attached:
+    def _heard(self, job: Job, asked: list[str]) -> None:
+        before = dict(self._asked)
+        for item in job.progress:
+            if isinstance(item, Progress):
+                self._asked[item.provider] = item
+        if job.outcome is not None and job.action.id == "sync.diff" and job.outcome.data is not None:
+            self._difference = (job.outcome, asked)
+        if not self.is_attached:
+            return
+        if before == self._asked and job.outcome is None and job.progress:
             self._show_details()
-            self.refresh_bindings()
+        else:
+            self._show()
+        self.refresh_bindings()
+        if self.is_current:
+            self._open_difference()
+
+    def on_screen_resume(self) -> None:
+        self._open_difference()
+
+    def _open_difference(self) -> None:
+        from screens.difference import DifferenceWindow
+
+        if self._difference is not None:
+            outcome, asked = self._difference
+            self._difference = self._job = None
+            self.app.push_screen(DifferenceWindow(outcome, asked))
 
     def action_cancel(self) -> None:
         if self._job is not None:
@@ -149,11 +219,51 @@ class SyncScreen(DeckScreen):
             self._show_details()
 
     def action_copy_command(self) -> None:
-        self.deck.copy_command("sync.run", {"provider": tuple(str(slug) for slug in self.table.targets)})
+        self.deck.copy_command("sync.run", {"provider": tuple(self.targets)})
 
+    # The schedule
 
-def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    state = OUTCOMES.get(row["outcome"], State.FAILED)
-    at = row["finished_at"]
-    ago = age(time.time() - datetime.fromisoformat(at).timestamp()) if at else "never"
-    return row["provider"], state.text(row["outcome"]), ago, row["sentence"]
+    @property
+    def _all_paused(self) -> bool:
+        return all(self._rows[slug].paused for slug in self.targets)
+
+    def action_pause(self) -> None:
+        self.deck.act("sync.pause", {"provider": tuple(self.targets)})
+
+    def action_resume(self) -> None:
+        self.deck.act("sync.resume", {"provider": tuple(self.targets)})
+
+    def action_interval(self) -> None:
+        targets = self.targets
+        row = self._rows[targets[0]]
+        tier = f"{spelled_duration(row.about['minutes'] * 60)}" if row.about and len(targets) == 1 else "its own time"
+        own = spelled_duration(round(row.due["minutes"] * 60)) if row.due.get("own_interval") else ""
+        spec = FieldSpec(
+            "interval", "every", FieldKind.DURATION, default=own, help=f"1m to 7d; empty: as its tier says, {tier}"
+        )
+
+        def answered(values: Values | None) -> None:
+            if values is not None:
+                wanted = {"interval": values["interval"]} if values.get("interval") else {"tier": True}
+                self.deck.act("sync.every", {"provider": tuple(targets), **wanted})
+
+        named = targets[0] if len(targets) == 1 else f"{len(targets)} providers"
+        note = "A list that never changes is looked at up to four times less often than that."
+        self.app.push_screen(FormWindow(f"How often to look at {named}", [spec], note), answered)
+
+    # Windows
+
+    def on_virtual_table_opened(self, event: VirtualTable.Opened) -> None:
+        from screens.history import HistoryWindow
+
+        self.app.push_screen(HistoryWindow(provider=str(event.key)))
+
+    def action_held(self) -> None:
+        from screens.held import HeldWindow
+
+        self.app.push_screen(HeldWindow(first=str(self.table.cursor_key or "")))
+
+    def action_webhooks(self) -> None:
+        from screens.webhook_log import WebhookWindow
+
+        self.app.push_screen(WebhookWindow())

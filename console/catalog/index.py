@@ -179,9 +179,12 @@ class CatalogIndex:
 
     def news(self, before: CatalogIndex) -> list[int]:
         """The row ids of models that are not in another index, or are there as they were at another time."""
-        moments = dict(zip(before._ids, before._changed, strict=True))
-        changed = self._changed
-        return [number for number, at in self._by_id.items() if moments.get(number) != changed[at]]
+        former, then, changed = before._by_id, before._changed, self._changed
+        return [
+            number
+            for number, at in self._by_id.items()
+            if (place := former.get(number)) is None or then[place] != changed[at]
+        ]
 
     def update(self, rows: Iterable[Row]) -> None:
         """Take these rows in: new ones, and others in place of those with the same id."""

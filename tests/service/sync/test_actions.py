@@ -117,6 +117,18 @@ async def test_a_difference_is_shown_field_by_field_and_writes_nothing(desk: Des
     assert before == after == 1
 
 
+@BOTH
+async def test_the_status_tells_the_last_runs_and_when_something_last_changed(desk: Desk) -> None:
+    await desk.done("sync.run", provider=("groq", "cerebras"))
+    await desk.done("sync.run", provider=("groq",))
+    rows = {row["provider"]: row for row in await desk.done("sync.status")}
+    assert [passed["written"] for passed in rows["groq"]["recent"]] == [27, 0]
+    assert [passed["outcome"] for passed in rows["groq"]["recent"]] == ["ok", "unchanged"]
+    assert rows["groq"]["changed_at"] <= rows["groq"]["recent"][0]["at"] <= rows["groq"]["finished_at"]
+    assert len(rows["cerebras"]["recent"]) == 1
+    assert (rows["xai"]["recent"], rows["xai"]["changed_at"]) == ([], None)
+
+
 async def test_the_history_answers_what_changed_where_when_and_in_which_run(desk: Desk) -> None:
     await desk.done("sync.run", provider=("groq", "openrouter"))
     desk.samples.change("groq", "llama-3.1-8b-instant", context_window=4_096)

@@ -263,6 +263,15 @@ def test_what_was_found_knows_where_each_position_stands(positions: list[int], a
         assert place is None or found[place] == position
 
 
+def test_what_is_news_since_another_index_is_told() -> None:
+    before, now = CatalogIndex(), CatalogIndex()
+    before.update([row(1), row(2), row(3)])
+    before.remove([3])
+    now.update([row(1), row(2, changed_at=9), row(3), row(4)])
+    assert sorted(now.news(before)) == [2, 3, 4]
+    assert now.news(now) == []
+
+
 def test_what_is_published_is_said_from_outside() -> None:
     index = CatalogIndex()
     index.update([row(1), row(2)])
