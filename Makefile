@@ -46,5 +46,8 @@ soak: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
 
+pictures: $(VENV)/.dev
+	$(BIN)/python -m tests.pictures
+
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info
