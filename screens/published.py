@@ -133,8 +133,7 @@ class PublishedScreen(DeckScreen):
         begin(self, work, f"planning {identifier}", "plan")
 
     async def _plan(self, identifier: str, values: Mapping[str, Any], row: Mapping[str, Any]) -> None:
-        # A plan destroys nothing, so nobody is asked; the guard wants the name from whatever might.
-        job = self.bridge.begin(identifier, {**values, "plan": True}, confirmed=row["name"])
+        job = self.bridge.begin(identifier, {**values, "plan": True})
         outcome = await job.wait()
         if not isinstance(outcome.data, Plan):
             self.deck.tell(outcome)

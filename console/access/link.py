@@ -21,6 +21,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError, ResponseError
 
+from console.cancelling import obey
+
 MAX_QUEUED = 50_000
 _PING_SECONDS = 3.0
 _DEAD_SECONDS = 8.0
@@ -118,6 +120,7 @@ class KeyspaceLink:
                 why = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
             else:
                 why = "the subscription ended"
+            obey()
             if self.status.loads > loads_before:
                 delay = _BACKOFF_SECONDS[0]
             if self.status.state is not LinkState.LOST:
@@ -144,6 +147,7 @@ class KeyspaceLink:
                     await pubsub.subscribe(*self.channels)
                 await self._acknowledged(pubsub, len(wanted) + len(self.channels))
             live = await events_are_on(self.redis)
+            obey()
             async with asyncio.TaskGroup() as tasks:
                 reader = tasks.create_task(self._read(pubsub, len(f"__keyspace@{database}__:")))
                 follower = tasks.create_task(self._follow(live=live))
@@ -173,6 +177,7 @@ class KeyspaceLink:
         pinged = heard
         while True:
             message = await pubsub.get_message(timeout=_PING_SECONDS)
+            obey()
             now = time.monotonic()
             if message is not None:
                 heard = now
@@ -201,6 +206,7 @@ class KeyspaceLink:
 
     async def _follow(self, *, live: bool) -> None:
         await self._load(live=live)
+        obey()
         interval = self.full_load_seconds if live else self.poll_seconds
         due = time.monotonic() + interval
         while True:
@@ -219,6 +225,7 @@ class KeyspaceLink:
                 self.status.events += len(batch)
                 self.status.last_event = batch[-1].at
                 await self.consumer.touched(batch)
+            obey()
 
     async def _load(self, *, live: bool) -> None:
         self._again = False

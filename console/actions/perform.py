@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,8 +36,8 @@ async def perform(
         target = str(values.get(action.target) or "") if action.target else ""
         # Where several may be named, the handler judges each of them.
         tenant = values.get("tenant") if isinstance(values.get("tenant"), str) else None
-        if values.get("plan"):
-            confirmed = target or "yes"  # to look at what would go destroys nothing
+        if values.get("plan"):  # to look at what would be done does nothing: it asks and records like a read
+            action = dataclasses.replace(action, danger=Danger.READ)
         guard = await services.guard(records=action.danger > Danger.READ)
         permit = await guard.permit(action, principal, tenant=tenant, target=target, confirmed=confirmed)
         permitted = True

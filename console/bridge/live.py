@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from console.bridge.ring import Ring
+from console.cancelling import obey
 from console.outcome import ModeldeckError
 
 if TYPE_CHECKING:
@@ -106,5 +107,7 @@ async def follow_health(services: Services, live: Live, ask: asyncio.Event, knoc
         live.health = Health(tuple(await rows(services)), time.monotonic())
         knock()
         well = all(row["state"] == "ok" for row in live.health.rows)
+        obey()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ask.wait(), _HEALTH_SECONDS if well else _TROUBLE_SECONDS)
+            async with asyncio.timeout(_HEALTH_SECONDS if well else _TROUBLE_SECONDS):
+                await ask.wait()

@@ -21,13 +21,24 @@ class LoopThread:
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._submitted: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Begin ``work`` over there; cancelling the future cancels the work."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        return asyncio.run_coroutine_threadsafe(self._counted(work), self._loop)
+
+    async def _counted(self, work: Coroutine[Any, Any, T]) -> T:
+        """``work``, counted among what `stop` cancels: what a library runs for itself ends with its own close."""
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine that runs is a task's
+        self._submitted.add(task)
+        try:
+            return await work
+        finally:
+            self._submitted.discard(task)
 
     async def ask(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, awaited on the loop that asks; being cancelled cancels the work."""
@@ -50,19 +61,22 @@ class LoopThread:
         """
         if not self._thread.is_alive():
             return True
-        self.submit(self._wind_down(last))
+        asyncio.run_coroutine_threadsafe(self._wind_down(last, patience / 2), self._loop)
         self._thread.join(patience)
         return not self._thread.is_alive()
 
-    async def _wind_down(self, last: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+    async def _wind_down(self, last: Callable[[], Coroutine[Any, Any, None]] | None, patience: float) -> None:
+        running = set(self._submitted)
+        for _ in range(2):  # the second time for what a library swallowed (`cancelling`)
+            await _end(running, patience / 2)
         try:
-            if last is not None:
+            if last is not None:  # what does not end is left behind, and this is done all the same
                 await last()
         finally:
+            # What is left is a library's, as the shielded close of a connection: first let it end by itself.
+            if others := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(others, timeout=patience / 4)
+            await _end(asyncio.all_tasks() - {asyncio.current_task()}, patience / 4)
             self._loop.stop()
 
     def _run(self) -> None:
@@ -72,6 +86,15 @@ class LoopThread:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()
+
+
+async def _end(tasks: set[asyncio.Task[Any]], patience: float) -> None:
+    """Cancel those that still run, and wait for them for a while."""
+    running = {task for task in tasks if not task.done()}
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running, timeout=patience)
 
 
 class Knock:

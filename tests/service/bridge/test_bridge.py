@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from console.bridge import Bridge
+from console.bridge.threading import LoopThread
 from console.config import Profile
 from console.local.valkey import Valkey
 from console.outcome import Ending, Refusal
@@ -145,3 +146,52 @@ async def test_a_profile_that_is_not_there_is_said_before_anything_starts() -> N
         await bridge.open()
     assert (await bridge.ask("status")).code == "CLOSING"
     await asyncio.to_thread(bridge.close)
+
+
+def test_stopping_cancels_what_was_asked_and_leaves_a_library_to_its_own_close() -> None:
+    thread = LoopThread("stopped")
+    thread.start()
+    endings: list[str] = []
+    closing = threading.Event()
+
+    async def library() -> None:
+        while not closing.is_set():
+            await asyncio.sleep(0.001)
+        endings.append("library")
+
+    async def asked() -> None:
+        asyncio.get_running_loop().kept = asyncio.create_task(library())  # type: ignore[attr-defined]
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            endings.append("asked")
+            raise
+
+    async def last() -> None:
+        closing.set()
+        await asyncio.get_running_loop().kept  # type: ignore[attr-defined]
+
+    thread.submit(asked())
+    assert thread.stop(5, last)
+    assert endings == ["asked", "library"]
+
+
+def test_what_does_not_end_keeps_nobody_from_leaving() -> None:
+    thread = LoopThread("stubborn")
+    thread.start()
+    done = threading.Event()
+
+    async def stubborn() -> None:
+        while not done.is_set():
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    async def last() -> None:
+        done.set()
+        await asyncio.sleep(0.1)
+
+    thread.submit(stubborn())
+    thread.stop(1, last)
+    assert done.is_set()

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from console.access.types import PUBLISHED_KEY
+from console.actions import REGISTRY
+from console.actions.perform import perform
 from console.guard import Principal, Role, system_permit
 from console.k8s.types import (
     AI_GATEWAY_ROUTE,
@@ -25,7 +27,8 @@ from console.k8s.types import (
 from console.operations.types import Progress, StepState
 from console.outcome import Ending
 from console.publishing.types import Plan
-from tests.support.stack import Running
+from console.services import Services
+from tests.support.stack import ADMIN, Running
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -233,6 +236,22 @@ async def test_unpublishing_removes_everything_of_ours_and_nothing_else(stack: R
     assert await stack.entries() == {"foreign": {"endpoint_id": "x"}}
     assert (await stack.chat(key, "llama")).status_code == 404
     assert (await stack.do("unpublish", name="llama")).status == 404
+
+
+async def test_looking_at_a_plan_is_allowed_where_writing_is_not_and_leaves_no_record(stack: Running) -> None:
+    await stack.publish()
+    audit = await stack.services.audit()
+    newest = (await audit.recent(1))[0].seq
+    profile = stack.services.profile.model_copy(update={"read_only": True})
+    async with Services(profile) as services:
+        for action in ("update", "unpublish"):
+            values = {"name": "llama", "plan": True} | ({"rpm": "7"} if action == "update" else {})
+            outcome = await perform(services, REGISTRY[action], values, ADMIN)
+            assert outcome.ending in (Ending.DONE, Ending.UNCHANGED), outcome
+            assert outcome.data.changes
+            del values["plan"]
+            assert (await perform(services, REGISTRY[action], values, ADMIN, confirmed="yes")).code == "FORBIDDEN"
+    assert [row.outcome for row in await audit.recent() if row.seq > newest] == ["refused", "refused"]
 
 
 async def test_a_publication_can_come_back_under_its_name(stack: Running) -> None:
