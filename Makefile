@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST_WORKERS ?= 2
+# More than processors, for much of a test is waiting.
+PYTEST_WORKERS ?= 4
 
 .PHONY: help demo test check format soak bench pictures clean
 help:
@@ -34,7 +35,8 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m 'not soak' tests/unit tests/service tests/screens tests/e2e
+	@# A file stays with one worker, which sets up its stack once; the long ones come first.
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m 'not soak' tests/e2e tests/service tests/screens tests/unit
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -42,6 +44,7 @@ format: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak tests
+	EXAMPLES=20 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) tests/unit tests/service/gateway/test_accepted_by_envoy.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench

@@ -136,13 +136,13 @@ class Console(TerminalApp[int]):
 
     def _draw_live(self) -> None:
         self._live_timer = None
-        if (view := self.view) is not None:
+        if (view := self.view) is not None and view.is_mounted:  # at the front comes before being there
             view.live_changed()
 
     def _tick(self) -> None:
         for job in self.bridge.running:
             self._book(job)
-        if (view := self.view) is not None:
+        if (view := self.view) is not None and view.is_mounted:
             view.refresh_facts()
             view.tick()
 

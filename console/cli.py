@@ -9,9 +9,7 @@ Standard output is data, standard error is narration, and the exit code is the o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -23,7 +21,7 @@ from console.actions import Action
 from console.actions.commands import add_actions
 from console.guard import Danger
 from console.outcome import Ending, Item, ModeldeckError, Outcome
-from console.terminal.text import is_terminal, narrate, safe, say, speak_any_encoding
+from console.terminal.text import is_terminal, let_output_go, narrate, safe, say, speak_any_encoding
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -47,18 +45,8 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as problem:
         narrate(f"✗ the output cannot be written: {problem.strerror or problem}")
         code = Ending.FAILED.exit_code
-    _let_output_go()
+    let_output_go()
     return code if isinstance(code, int) else 0
-
-
-def _let_output_go() -> None:
-    """What could not be written must not be tried again when the interpreter ends."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def root() -> click.Group:

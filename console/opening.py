@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from console.outcome import Refusal
 from console.terminal.environment import prepare, refuse_without_screen
-from console.terminal.text import narrate, safe, speak_any_encoding, speaks_unicode
+from console.terminal.text import let_output_go, narrate, safe, speak_any_encoding, speaks_unicode
 
 if TYPE_CHECKING:
     from console.config import Profile
@@ -36,4 +36,6 @@ def open_console(*, config: str | None, profile: str | None) -> int:
 
         return load_profile(config=Path(config) if config else None, profile=profile)
 
-    return main(open_profile, terminal=terminal)
+    code = main(open_profile, terminal=terminal)
+    let_output_go()  # after a hang-up
+    return code

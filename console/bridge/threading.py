@@ -66,9 +66,7 @@ class LoopThread:
         return not self._thread.is_alive()
 
     async def _wind_down(self, last: Callable[[], Coroutine[Any, Any, None]] | None, patience: float) -> None:
-        running = set(self._submitted)
-        for _ in range(2):  # the second time for what a library swallowed (`cancelling`)
-            await _end(running, patience / 2)
+        await _end(set(self._submitted), patience)  # once, for what is being undone must not be cut short
         try:
             if last is not None:  # what does not end is left behind, and this is done all the same
                 await last()

@@ -79,10 +79,17 @@ class Store:
         """A connection whose transaction has begun; waits its turn behind other writers."""
         for attempt in range(_ATTEMPTS):
             connection = engine.connect()
+            starting = asyncio.ensure_future(connection.start())
             try:
-                await connection.start()
+                await asyncio.shield(starting)
                 await connection.begin()
                 return connection
+            except asyncio.CancelledError:
+                # A driver's thread finishes what it began: left alone, it would answer a loop that may be gone by then.
+                with contextlib.suppress(DBAPIError, OSError):
+                    await starting
+                await connection.close()
+                raise
             except (OperationalError, OSError) as problem:
                 await connection.close()
                 if not _is_locked(problem) or attempt == _ATTEMPTS - 1:

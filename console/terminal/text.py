@@ -85,6 +85,16 @@ def narrate(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def let_output_go() -> None:
+    """What could not be written must not be tried again when the interpreter ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def speak_any_encoding() -> None:
     """Let standard output and error replace what their encoding lacks (LANG=C, a serial console) instead of failing.
 

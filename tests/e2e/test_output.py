@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.support.stack import MODEL, Running, running_stack
 
 FULL = Path("/dev/full")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
@@ -41,9 +43,9 @@ class Shell:
         return process.returncode, (out or b"").decode(), err.decode()
 
 
-@pytest.fixture
-async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
-    async with running_stack(tmp_path / "stack") as running:
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def shell(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shell]:
+    async with running_stack(tmp_path_factory.mktemp("stack")) as running:
         yield Shell(running)
 
 
@@ -80,7 +82,7 @@ async def test_a_key_for_a_tenant_that_is_not_there_is_refused(shell: Shell) -> 
     assert "no tenant nobody" in err
 
 
-@pytest.mark.parametrize("name", ["isvc/acme", "isvc/acme/", "isvc/", "isvc//x", "isvc/../x", "isvc/a/b/c", "isvc/A/b"])
+@pytest.mark.parametrize("name", ["isvc/acme", "isvc//x", "isvc/../x"])
 async def test_what_names_no_service_is_refused_by_a_sentence(shell: Shell, name: str) -> None:
     code, _, err = await shell.run("publish", name, "--tenant", "acme")
     assert (code, "Traceback" in err) == (2, False), err

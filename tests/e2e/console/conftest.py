@@ -21,7 +21,10 @@ from console.local.supervisor import Part
 from console.outcome import Ending
 from screens.frame import DeckScreen
 from tests.support.console import TERMINAL, gone, picture_of, shows
+from tests.support.idle import patient_by_the_loop
 from tests.support.stack import Running, running_stack
+
+__all__ = ["patient_by_the_loop"]
 
 SMALL = (80, 24)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
+from textual import events
 
 from console.app import Console
 from console.outcome import Ending, Outcome
@@ -20,7 +21,7 @@ PUBLISH = ("2", "slash", "'provider:deepinfra llama-3.1", "enter", "p")
 CHOOSE_ACME = ("'acme", "enter")
 ISSUE = ("5", "n", "'chat", "tab", *CHOOSE_ACME, "ctrl+s")
 
-"""Keys by name; what begins with a quote is typed."""
+"""Keys by name; what begins with ' is pasted, what begins with " is typed."""
 
 Make = Callable[[], Script]
 
@@ -79,8 +80,8 @@ STATES: dict[str, tuple[Make, tuple[str, ...]]] = {
     "overview in prod, writes armed": (lambda: world.prod(armed=581.0), ()),
     "overview in prod, read-only": (lambda: world.prod(read_only=True), ()),
     "catalog, filtered": (world.world, ("2", "slash", "'provider:deepinfra in<0.1", "enter")),
-    "catalog, completing": (world.world, ("2", "slash", "'provider:")),
-    "catalog, bad filter": (world.world, ("2", "slash", "'llama pric:free")),
+    "catalog, completing": (world.world, ("2", "slash", '"provider:')),
+    "catalog, bad filter": (world.world, ("2", "slash", '"llama pric:free')),
     "catalog, none found": (world.world, ("2", "slash", "'nothing-like-it", "enter")),
     "publish, no tenant": (world.world, PUBLISH),
     "publish, planned": (world.world, (*PUBLISH, *CHOOSE_ACME)),
@@ -110,7 +111,11 @@ def _still() -> Any:
 
 async def press(app: Console, pilot: Any, *keys: str) -> None:
     for key in keys:
-        await pilot.press(*(key[1:] if key.startswith("'") else (key,)))
+        if key.startswith("'"):
+            app.post_message(events.Paste(key[1:]))
+            await pilot.pause()
+        else:
+            await pilot.press(*(key[1:] if key.startswith('"') else (key,)))
         await settled(app)
     assert not [fault for fault in app.faults.faults if "should not happen" in fault.what]
 

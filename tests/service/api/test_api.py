@@ -184,10 +184,10 @@ async def test_nothing_that_is_sent_breaks_it(api: Api) -> None:
         "%00",
         "💥" * 50,
     ]
-    for action in REGISTRY:
+    for at, action in enumerate(REGISTRY):
         if action.streams or not action.parameters:
             continue
-        for value in hostile:
+        for value in (hostile[(at * 4 + turn) % len(hostile)] for turn in range(4)):
             body = {parameter.name: value for parameter in action.parameters}
             answer = await api.ask("POST", f"/api/actions/{action.id}", body)
             assert answer.status_code != 500, (action.id, value, answer.text)

@@ -23,6 +23,7 @@ from console.local.gateway.translate.settings import LIMITS_FILE
 from console.local.layout import write_private
 from console.local.ports import LOOPBACK, free_ports
 from tests.service.gateway.conftest import needs_envoy
+from tests.support.examples import examples
 from tests.unit.gateway.manifests import (
     SYSTEM,
     ai_objects,
@@ -270,7 +271,7 @@ _REMOVED = ("spec", "rules", 0, "filters", 0, "requestHeaderModifier", "remove",
 @given(damage=DAMAGE)
 @example(damage=[((10, _REMOVED), "")])
 @settings(
-    max_examples=120,
+    max_examples=examples(40),
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -63,7 +63,7 @@ class World:
         return report(slug)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.soak)])
 async def test_a_week_loses_no_change_and_never_syncs_a_provider_twice_at_once(
     store: Store, permit: Permit, seed: int
 ) -> None:

@@ -18,6 +18,7 @@ from console.sync.collect import Collector
 from console.sync.normalise import normalise, rejected
 from console.sync.providers import all_specs, spec
 from console.sync.providers.base import RecordRefused
+from tests.support.examples import examples
 
 from .provider_records import OPENROUTER, RECORDS, as_parsed, listing, usd
 
@@ -255,7 +256,7 @@ def mutated(draw: st.DrawFn, slug: str) -> Any:
 
 
 @pytest.mark.parametrize("slug", list(all_specs()))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_record_crashes_a_normaliser_or_becomes_an_invented_zero(slug: str, data: st.DataObject) -> None:
     record = as_parsed(data.draw(mutated(slug)))

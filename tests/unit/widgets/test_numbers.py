@@ -89,9 +89,8 @@ def test_texts_fit_in_their_cells(text: str, width: int) -> None:
     assert cell_len(clip_middle(safe, width)) <= width
     assert cell_len(padded(clip(safe, width), width)) == width
     assert all(cell_len(line) <= max(2, width) for line in wrapped(text, width))
-    assert "".join(wrapped(text, width)).replace(" ", "") == "".join(shown(t) for t in text.split("\n")).replace(
-        " ", ""
-    )
+    # Nothing is lost but blanks, where lines end.
+    assert "".join("".join(wrapped(text, width)).split()) == "".join(shown(text.replace("\n", " ")).split())
 
 
 @given(st.text(max_size=20), st.integers(1, 15), st.booleans())
