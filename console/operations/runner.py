@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 
+from console.cancelling import obey
 from console.operations.journal import LEASE, Journal, LeaseLostError, this_process
 from console.operations.types import (
     NewOperation,
@@ -81,6 +82,7 @@ class Runner:
         try:
             for step in record.steps:
                 await self._take(record, owner, step, listen)
+                obey()  # a step's library may have swallowed what was asked
         except LeaseLostError:
             return Ending.INTERRUPTED, None
         except asyncio.CancelledError:
