@@ -262,13 +262,17 @@ class Console(TerminalApp[int]):
 
             self.push_screen(ResultWindow(action, outcome))
 
-    def tell(self, outcome: Outcome) -> None:
-        """Show how something ended: good ends pass by, others stay until they are read."""
+    def tell(self, outcome: Outcome, *, read: bool = False) -> None:
+        """Show how something ended: good ends pass by, others stay until they are read.
+
+        ``read``: it was only to be looked at, so that there is nothing to be undone.
+        """
         if outcome.ending.good or outcome.ending in (Ending.CANCELLED, Ending.PENDING):
             sentence = f"{_ENDINGS[outcome.ending].glyph} {safe(outcome.summary)}"
             self.notify(sentence, severity="information" if outcome.ending.good else "warning", markup=False)
             return
-        self.faults.add(books.Fault(outcome.summary, outcome.ending.means, outcome.then, _now()))
+        means = "it could not be read; what is shown may be old" if read else outcome.ending.means
+        self.faults.add(books.Fault(outcome.summary, means, outcome.then, _now()))
 
     def _over(self, job: Job, outcome: Outcome) -> None:
         view = self.view
@@ -281,7 +285,7 @@ class Console(TerminalApp[int]):
             if not outcome.ending.good:
                 self.tell(outcome)
         elif not outcome.ending.good or (job.action.danger > Danger.READ and not (view and view.shows(job))):
-            self.tell(outcome)
+            self.tell(outcome, read=job.action.danger is Danger.READ and outcome.ending is Ending.FAILED)
         if view is not None:
             view.job_ended(job)
             view.refresh_facts()
@@ -431,7 +435,7 @@ class Console(TerminalApp[int]):
         if running:
             from widgets.confirm import Confirm
 
-            facts = [(job.title, "would be cancelled and undone") for job in running]
+            facts = [("cancel and undo", job.title) for job in running]
             if not await self.push_screen_wait(Confirm("Leave while something runs?", facts=facts, danger=True)):
                 return
         self.exit(0)

@@ -105,7 +105,7 @@ class CatalogScreen(DeckScreen):
                 index, self._vocabulary = await self.bridge.catalog()
             except ModeldeckError as problem:
                 self.table.set_empty(f"the catalog cannot be read: {problem}")
-                self.deck.tell(problem.outcome())
+                self.deck.tell(problem.outcome(), read=True)
                 return
             before, self._index, self._fresh = self._index, index, True
             self._changed_at = changed_at

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
@@ -14,6 +15,7 @@ from textual.screen import ModalScreen
 from console.actions import REGISTRY, Action
 from console.actions.registry import Kind
 from console.outcome import Outcome
+from console.terminal.text import safe
 from screens.details import Details, Line
 from screens.frame import Deck
 from screens.views import VIEWS
@@ -97,7 +99,7 @@ class ResultWindow(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog--box") as box:
-            box.border_title = f"{self._action.title}: {self._outcome.summary}"
+            box.border_title = Text(safe(f"{self._action.title}: {self._outcome.summary}"))
             yield Lines(id="result", classes="dialog--focus")
             yield KeyFooter()
 

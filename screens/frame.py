@@ -52,7 +52,7 @@ class Deck(Protocol):
         """Ask for what must be confirmed, then begin; ``then`` hears of progress and of the end."""
         ...
 
-    def tell(self, outcome: Outcome) -> None:
+    def tell(self, outcome: Outcome, *, read: bool = False) -> None:
         """Show how something ended: good ends pass by, others stay until they are read."""
         ...
 
@@ -206,7 +206,7 @@ class DeckScreen(Screen[None]):
         """The rows that a listing action answers; None where it failed, which is told."""
         outcome = await self.bridge.ask(identifier, values)
         if outcome.data is None:
-            self.deck.tell(outcome)
+            self.deck.tell(outcome, read=True)
             return None
         data = outcome.data
         return list(data["rows"] if isinstance(data, Mapping) and "rows" in data else data)

@@ -25,7 +25,7 @@ def decide(screen: DeckScreen, reference: str) -> None:
     async def ask() -> None:
         shown = await screen.bridge.ask("models.show", {"model": reference})
         if not isinstance(shown.data, Mapping):
-            screen.deck.tell(shown)
+            screen.deck.tell(shown, read=True)
             return
         specs = specs_for(shown.data)
 

@@ -75,7 +75,7 @@ class OverviewScreen(DeckScreen):
     async def load(self) -> None:
         outcome = await self.bridge.ask("overview")
         if outcome.data is None:
-            self.deck.tell(outcome)
+            self.deck.tell(outcome, read=True)
             return
         self._data = outcome.data
         self._show()

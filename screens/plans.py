@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -12,6 +13,7 @@ from textual.screen import ModalScreen
 
 from console.operations.types import Progress
 from console.publishing.types import Effect, Plan
+from console.terminal.text import safe
 from screens.details import Details, Line
 from widgets.checklist import Step
 from widgets.diff_view import Change, DiffView, FieldDiff
@@ -77,7 +79,7 @@ class PlanWindow(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            box.border_title = f"{self._plan.title}: {summary_of(self._plan)}"
+            box.border_title = Text(safe(f"{self._plan.title}: {summary_of(self._plan)}"))
             yield Details(id="head")
             yield DiffView(changes_of(self._plan), id="plan")
             yield KeyFooter()

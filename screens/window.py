@@ -83,7 +83,7 @@ class Window(ModalScreen["Wish | None"]):
         """The rows that a listing action answers; None where it failed, which is told."""
         outcome = await self.deck.bridge.ask(identifier, values)
         if outcome.data is None:
-            self.deck.tell(outcome)
+            self.deck.tell(outcome, read=True)
             return None
         return list(outcome.data["rows"] if isinstance(outcome.data, Mapping) else outcome.data)
 
