@@ -44,7 +44,7 @@ format: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak tests
-	EXAMPLES=20 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) tests/unit tests/service/gateway/test_accepted_by_envoy.py
+	EXAMPLES=20 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) tests/unit tests/service/access tests/service/gateway/test_accepted_by_envoy.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench

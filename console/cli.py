@@ -106,7 +106,7 @@ def _perform(action: Action, given: dict[str, Any]) -> int:
         profile = load_profile(config=config, profile=profile_name)
         principal = Principal.of_this_terminal(role=profile.rank, tenants=profile.tenants, via="cli")
         agreed = confirmed or _asked(action, values, protected=profile.protected, as_json=as_json)
-        async with Services(profile) as services:
+        async with Services(profile, prompt=None if as_json else _hidden) as services:
             return await perform(
                 services, action, values, principal, confirmed=agreed, emit=_emitter(action, as_json=as_json)
             )
@@ -123,6 +123,13 @@ def _perform(action: Action, given: dict[str, Any]) -> int:
             raise
         return _undelivered(action, outcome, problem)
     return outcome.exit_code if number is None else 128 + number
+
+
+def _hidden(question: str) -> str:
+    """What is typed without an echo; empty where nobody is there to type."""
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        return ""
+    return str(click.prompt(question, hide_input=True, default="", show_default=False, err=True))
 
 
 async def _until_signalled(work: Coroutine[Any, Any, Outcome]) -> tuple[Outcome, int | None]:

@@ -28,6 +28,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,6 +41,7 @@ from console.outcome import Refusal, Unavailable
 
 _REFERENCE_KINDS = ("env", "file", "keyring")
 KEYRING_TIMEOUT_SECONDS = 5.0
+_UNSAFE_KEYRINGS = ("keyring.backends.fail", "keyring.backends.null", "keyrings.alt.file")
 
 
 def _checked_reference(text: str) -> str:
@@ -286,8 +288,11 @@ def _nearest(word: str, among: Any) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def resolve_secret(reference: str) -> SecretStr:
+def resolve_secret(reference: str, prompt: Callable[[str], str] | None = None) -> SecretStr:
     """The secret that a reference names.
+
+    Args:
+        prompt: asks the operator, without an echo, where a keyring is of no use; takes the question
 
     Blocks for up to five seconds where a keyring is slow: call it in a thread (`asyncio.to_thread`).
 
@@ -309,29 +314,86 @@ def resolve_secret(reference: str) -> SecretStr:
                 reason = getattr(problem, "strerror", None) or "not text"
                 raise Unavailable(f"the secret in {path} cannot be read: {reason}", code="NO_SECRET") from None
         case _:
-            return _from_keyring(rest)
+            try:
+                return _from_keyring(rest)
+            except Unavailable as problem:
+                typed = prompt(f"{problem}\n{rest}") if prompt is not None else ""
+                if not typed:
+                    raise
+                return SecretStr(typed)
 
 
 def _from_keyring(name: str) -> SecretStr:
-    import concurrent.futures
-
-    import keyring  # 90 ms, and seldom needed
-    from keyring.errors import KeyringError
-
     service, _, user = name.partition("/")
-    pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="keyring")
-    try:
-        value = pool.submit(keyring.get_password, service, user).result(KEYRING_TIMEOUT_SECONDS)
-    except concurrent.futures.TimeoutError:
-        raise Unavailable(
-            f"the keyring did not answer within {KEYRING_TIMEOUT_SECONDS:g} s", code="NO_SECRET"
-        ) from None
-    except KeyringError as problem:
-        raise Unavailable(f"the keyring cannot be used: {type(problem).__name__}", code="NO_SECRET") from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    value = read_keyring(service, user)
     if not value:
         raise Unavailable(
             f"the keyring has no {service}/{user}", code="NO_SECRET", then=f"keyring set {service} {user}"
         )
     return SecretStr(value)
+
+
+def read_keyring(service: str, user: str) -> str | None:
+    """What the operator's keyring has under a name; None for nothing. Blocks for up to five seconds.
+
+    Raises:
+        Unavailable: there is no keyring that keeps a secret, or it does not answer.
+    """
+    check_keyring()
+    import keyring
+
+    value = _within_time(lambda: keyring.get_password(service, user))
+    return value if isinstance(value, str) else None
+
+
+def write_keyring(service: str, user: str, secret: SecretStr) -> None:
+    """Put a secret into it; as `read_keyring`. One that did not answer in time may have it all the same."""
+    check_keyring()
+    import keyring
+
+    _within_time(lambda: keyring.set_password(service, user, secret.get_secret_value()))
+
+
+def check_keyring() -> None:
+    """Refuse a backend that keeps nothing, or keeps it in the clear.
+
+    Raises:
+        Unavailable: the sentence names the backend.
+    """
+    import keyring  # 90 ms, and seldom needed
+
+    backend = _within_time(keyring.get_keyring)
+    for one in getattr(backend, "backends", None) or (backend,):
+        kind = type(one)
+        place = f"{kind.__module__}.{kind.__name__}"
+        if kind.__module__.startswith(_UNSAFE_KEYRINGS) or "plaintext" in place.lower():
+            raise Unavailable(
+                f"the keyring here is {place}, which keeps nothing or keeps it in the clear; it is not used",
+                code="NO_KEYRING",
+                then="unlock the desktop's keyring, or write env:NAME or file:/path in the profile",
+            )
+
+
+def _within_time(ask: Callable[[], Any]) -> Any:
+    """Ask the keyring in a thread of its own, which nobody waits for when it hangs: not even the end of the process."""
+    from concurrent.futures import Future
+    from threading import Thread
+
+    answer: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as problem:  # a backend raises what it likes
+            answer.set_exception(problem)
+
+    Thread(target=work, name="keyring", daemon=True).start()
+    try:
+        return answer.result(KEYRING_TIMEOUT_SECONDS)
+    except TimeoutError:
+        raise Unavailable(
+            f"the keyring did not answer within {KEYRING_TIMEOUT_SECONDS:g} s", code="NO_SECRET"
+        ) from None
+    except Exception as problem:
+        # The type alone: a backend's own words may repeat what it was given.
+        raise Unavailable(f"the keyring cannot be used: {type(problem).__name__}", code="NO_SECRET") from None

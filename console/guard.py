@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from console.outcome import Refusal
+from console.outcome import ModeldeckError, Refusal
 
 
 class Role(enum.IntEnum):
@@ -89,7 +89,9 @@ class Demand(Protocol):
 class AccessReviewer(Protocol):
     """Asks the cluster whether these credentials may do something (SelfSubjectAccessReview)."""
 
-    async def why_not(self, demand: Demand, tenant: str | None) -> str | None: ...
+    async def why_not(self, demand: Demand, tenant: str | None) -> str | None:
+        """The sentence that says what is missing, or None; raises a `ModeldeckError` where the cluster did not say."""
+        ...
 
 
 class RefusalLog(Protocol):
@@ -106,19 +108,24 @@ _SEAL = object()
 class Permit:
     """Proof that the guard let this through: who, what, on which tenant and target.
 
+    ``doubt`` says what could not be asked beforehand; empty where everything was known.
+
     Made by `Guard.permit` for operators and by `system_permit` for Modeldeck's own upkeep; the functions that
     write take one as their first argument.
     """
 
-    __slots__ = ("action", "principal", "target", "tenant", "when")
+    __slots__ = ("action", "doubt", "principal", "target", "tenant", "when")
 
-    def __init__(self, seal: object, action: str, principal: Principal, tenant: str | None, target: str) -> None:
+    def __init__(
+        self, seal: object, action: str, principal: Principal, tenant: str | None, target: str, doubt: str = ""
+    ) -> None:
         if seal is not _SEAL:
             raise TypeError("a Permit comes from the guard")
         self.action = action
         self.principal = principal
         self.tenant = tenant
         self.target = target
+        self.doubt = doubt
         self.when = datetime.now(UTC)
 
     @property
@@ -162,7 +169,24 @@ class Guard:
         self._log = log
 
     async def why_not(self, demand: Demand, principal: Principal, *, tenant: str | None) -> str | None:
-        """The sentence that says why this would be refused, or None."""
+        """The sentence that says why this would be refused, or None.
+
+        A right that the cluster cannot be asked for is no reason: the action fails with the real one.
+        """
+        why, _ = await self._judged(demand, principal, tenant)
+        return why
+
+    async def _judged(self, demand: Demand, principal: Principal, tenant: str | None) -> tuple[str | None, str]:
+        """Why it would be refused, and what is not known."""
+        why = self._by_policy(demand, principal, tenant)
+        if why is not None or self._reviewer is None or demand.danger is Danger.READ:
+            return why, ""
+        try:
+            return await self._reviewer.why_not(demand, tenant), ""
+        except ModeldeckError as problem:
+            return None, f"whether the cluster allows {demand.id} in {tenant} is not known: {problem}"
+
+    def _by_policy(self, demand: Demand, principal: Principal, tenant: str | None) -> str | None:
         if demand.danger > Danger.READ and self.policy.read_only:
             return f"profile {self.policy.profile} is read-only"
         if demand.danger > Danger.READ and not self.policy.armed:
@@ -172,8 +196,6 @@ class Guard:
             return f"{demand.id} needs the role {needs}, and {principal.name} is {has}"
         if tenant is not None and principal.tenants is not None and tenant not in principal.tenants:
             return f"{principal.name} has no access to tenant {tenant}"
-        if self._reviewer is not None and demand.danger > Danger.READ:
-            return await self._reviewer.why_not(demand, tenant)
         return None
 
     async def permit(
@@ -190,7 +212,7 @@ class Guard:
         ``confirmed`` is what the operator typed or passed: ``yes``, or the target's name, which a protected
         profile insists on for what destroys.
         """
-        why = await self.why_not(demand, principal, tenant=tenant)
+        why, doubt = await self._judged(demand, principal, tenant)
         if why is not None:
             if self._log is not None:
                 await self._log.refused(demand, principal, tenant, target, why)
@@ -203,7 +225,7 @@ class Guard:
                 status=409,
                 then=f"add {asked}",
             )
-        return Permit(_SEAL, demand.id, principal, tenant, target)
+        return Permit(_SEAL, demand.id, principal, tenant, target, doubt)
 
     def _is_confirmed(self, target: str, confirmed: str) -> bool:
         if target and confirmed == target:

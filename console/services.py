@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from console.access.writer import AccessWriter
     from console.audit import Audit
     from console.k8s.cluster import Cluster
+    from console.k8s.reviewing import ClusterReviewer
     from console.operations.journal import Journal
     from console.operations.runner import Runner
     from console.store.engine import Store
@@ -34,13 +35,22 @@ class Services:
 
     Args:
         policy: what is allowed just now, where a session may do less than its profile (armed writes)
+        prompt: asks at a terminal, without an echo, for a secret that the keyring does not give
     """
 
-    def __init__(self, profile: Profile, *, policy: Callable[[], Policy] | None = None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        policy: Callable[[], Policy] | None = None,
+        prompt: Callable[[str], str] | None = None,
+    ) -> None:
         self.profile = profile
+        self._prompt = prompt
         self._policy = policy or (lambda: profile.policy)
         self._opened: dict[str, Any] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._reviewer: ClusterReviewer | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,7 +122,11 @@ class Services:
 
     async def guard(self, *, records: bool) -> Guard:
         """The gate. ``records``: refused attempts are written to the audit, which takes the database."""
-        return Guard(self._policy(), log=await self.audit() if records else None)
+        if self._reviewer is None:
+            from console.k8s.reviewing import ClusterReviewer
+
+            self._reviewer = ClusterReviewer(self.cluster)
+        return Guard(self._policy(), reviewer=self._reviewer, log=await self.audit() if records else None)
 
     async def http(self) -> httpx.AsyncClient:
         """For short questions to the gateway; opened once, for its certificates take 80 ms to load."""
@@ -126,7 +140,7 @@ class Services:
 
     async def secret(self, reference: str) -> SecretStr:
         """What a reference of the profile names; a slow keyring blocks a thread, not the loop."""
-        return await asyncio.to_thread(resolve_secret, reference)
+        return await asyncio.to_thread(resolve_secret, reference, self._prompt)
 
     async def provider_credential(self, provider: str) -> SecretStr | None:
         """The credential for a provider: the profile's, else the provider's own variable; None where there is none."""

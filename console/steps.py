@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from console.keys import steps as keys
 from console.operations.types import StepKind
 from console.publishing import steps as publishing
+from console.publishing.prune import PruneFields
 
 if TYPE_CHECKING:
     from console.services import Services
@@ -34,6 +35,10 @@ class _Lazy:
 
 async def _apply(services: Services) -> StepKind:
     return publishing.ApplyObject(await services.cluster(), services.provider_credential)
+
+
+async def _remove(services: Services) -> StepKind:
+    return publishing.RemoveObject(await services.cluster(), services.provider_credential)
 
 
 async def _probe(services: Services) -> StepKind:
@@ -77,6 +82,8 @@ _MAKERS: dict[str, Maker] = {
     "kube.apply": _apply,
     "kube.ensure": _with_cluster(publishing.EnsureObject),
     "kube.delete": _with_cluster(publishing.DeleteObject),
+    "kube.remove": _remove,
+    "kube.prune": _with_cluster(PruneFields),
     "redis.publish": _with_writer(publishing.PublishEntry),
     "redis.unpublish": _with_writer(publishing.UnpublishEntry),
     "publish.reserve": _with_store(publishing.ReserveName),

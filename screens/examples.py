@@ -1,8 +1,7 @@
-"""How to call a publication: examples to copy, with a place for the key and never a key."""
+"""How to call a publication: examples whose request was sent first, with a place for the key and never a key."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
@@ -13,45 +12,9 @@ from textual.screen import ModalScreen
 
 from screens.commanding import Lines
 from screens.details import Line, Title
-from screens.frame import Deck
+from screens.frame import Deck, begin
 from widgets.fit import wrapped
 from widgets.key_footer import KeyFooter
-
-
-def examples(row: Mapping[str, Any]) -> dict[str, str]:
-    """By name: curl, and Python where an OpenAI client can call it. The key comes from ``$API_KEY``."""
-    url = row["url"]
-    if row["kind"] == "traditional":
-        body = json.dumps({"instances": [[6.8, 2.8, 4.8, 1.4]]})
-        return {"curl": _curl(url, body)}
-    body = json.dumps({"model": row["name"], "messages": [{"role": "user", "content": "Say hello."}]})
-    base = url.removesuffix("/chat/completions")
-    python = (
-        "import os\n"
-        "from openai import OpenAI\n"
-        "\n"
-        "client = OpenAI(\n"
-        f"    base_url={base!r},\n"
-        "    api_key=os.environ['API_KEY'],\n"
-        ")\n"
-        "answer = client.chat.completions.create(\n"
-        f"    model={row['name']!r},\n"
-        "    messages=[{'role': 'user', 'content': 'Say hello.'}],\n"
-        ")\n"
-        "print(answer.choices[0].message.content)\n"
-    )
-    return {"curl": _curl(url, body), "python": python}
-
-
-def _curl(url: str, body: str) -> str:
-    quoted = body.replace("'", "'\\''")
-    lines = (
-        f"curl {url}",
-        '-H "Authorization: Bearer $API_KEY"',
-        "-H 'Content-Type: application/json'",
-        f"-d '{quoted}'",
-    )
-    return " \\\n  ".join(lines)
 
 
 class ExamplesWindow(ModalScreen[None]):
@@ -59,7 +22,11 @@ class ExamplesWindow(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy('curl')", "copy curl", id="examples.copy_curl"),
-        Binding("p", "copy('python')", "copy Python", id="examples.copy_python"),
+        Binding("p", "copy('openai')", "copy Python", id="examples.copy_python"),
+        Binding("x", "copy('httpx')", "copy httpx", id="examples.copy_httpx"),
+        Binding("s", "copy('javascript')", "copy JavaScript", id="examples.copy_javascript"),
+        Binding("o", "copy('go')", "copy Go", id="examples.copy_go"),
+        Binding("m", "copy('markdown')", "copy the page", id="examples.copy_page"),
         Binding("escape,q", "dismiss", "back", id="examples.back"),
     ]
     DEFAULT_CSS = """
@@ -74,7 +41,7 @@ class ExamplesWindow(ModalScreen[None]):
     def __init__(self, row: Mapping[str, Any]) -> None:
         super().__init__()
         self._row = row
-        self._examples = examples(row)
+        self._texts: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
@@ -83,21 +50,45 @@ class ExamplesWindow(ModalScreen[None]):
             yield KeyFooter()
 
     def on_mount(self) -> None:
+        shown = self.query_one(Lines)
+        shown.show([Line(("sending the examples' request through the gateway …", "muted"))])
+        shown.focus()
+        begin(self, self._read, "examples", "examples")
+
+    async def _read(self) -> None:
+        deck = cast("Deck", self.app)
+        outcome = await deck.bridge.ask("publications.docs", {"name": self._row["name"]})
+        page = outcome.as_json().get("data")
+        if not isinstance(page, Mapping):
+            deck.tell(outcome)
+            self.dismiss()
+            return
+        self._texts = {example["id"]: example["text"] for example in page["examples"]}
+        self._texts["markdown"] = page["markdown"]
+        self.query_one(Lines).show(self._lines(page))
+        self.refresh_bindings()
+
+    def _lines(self, page: Mapping[str, Any]) -> list[Line]:
+        checked = page["checked"]
         lines: list[Line] = [
-            Line(("the key is read from $API_KEY; keep it out of your shell's history", "muted")),
+            *self._wrapped(checked["sentence"], "good" if checked["good"] else "warn"),
+            *self._wrapped("the key is read from $API_KEY; keep it out of your shell's history", "muted"),
             Line(""),
         ]
-        for name, text in self._examples.items():
-            lines.append(Title(name))
-            for line in text.splitlines():
-                lines += [Line(("  " + piece, "accent")) for piece in wrapped(line, self.app.size.width - 12) or [""]]
+        for example in page["examples"]:
+            lines.append(Title(example["title"]))
+            lines += self._wrapped(f"needs {example['needs']}", "muted")
+            for line in example["text"].expandtabs(4).splitlines():
+                lines += self._wrapped("  " + line, "accent")
             lines.append(Line(""))
-        shown = self.query_one(Lines)
-        shown.show(lines)
-        shown.focus()
+        return lines
+
+    def _wrapped(self, text: str, paint: str) -> list[Line]:
+        return [Line((piece, paint)) for piece in wrapped(text, self.app.size.width - 10) or [""]]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action != "copy" or parameters[0] in self._examples
+        return action != "copy" or parameters[0] in self._texts
 
     def action_copy(self, name: str) -> None:
-        cast("Deck", self.app).copy_text(self._examples[name], f"{name} example")
+        what = "page" if name == "markdown" else f"{name} example"
+        cast("Deck", self.app).copy_text(self._texts[name], what)

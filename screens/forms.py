@@ -11,6 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
 from console.actions import REGISTRY, Action
+from console.actions.parameters import read_document
+from console.actions.registry import Kind
+from console.outcome import Refusal
 from screens.frame import DeckScreen, begin
 from widgets.dialog import Dialog, box_width
 from widgets.field_specs import FieldKind, FieldSpec, specs_of
@@ -81,8 +84,14 @@ def ask_values(
         specs = await specs_for(screen, action, given, defaults or {}, hide)
 
         def answered(values: Values | None) -> None:
-            if values is not None:
-                screen.deck.act(identifier, {**given, **_as_lists(action, values)}, then)
+            if values is None:
+                return
+            try:
+                filled = _as_texts(action, _as_lists(action, values))
+            except Refusal as problem:
+                screen.deck.tell(problem.outcome())
+                return
+            screen.deck.act(identifier, {**given, **filled}, then)
 
         title = f"{action.title}: {shown}" if shown else action.title
         screen.app.push_screen(FormWindow(title, specs, action.details), answered)
@@ -99,6 +108,12 @@ def _as_lists(action: Action, values: Values) -> Values:
         else value
         for name, value in values.items()
     }
+
+
+def _as_texts(action: Action, values: Values) -> Values:
+    """The text of the file that was named, where a parameter is one."""
+    documents = {parameter.name for parameter in action.parameters if parameter.kind is Kind.DOCUMENT}
+    return {name: read_document(value) if name in documents and value else value for name, value in values.items()}
 
 
 async def specs_for(

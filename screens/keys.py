@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from console.bridge import Job
+from console.terminal.text import safe
 from screens.details import Details, Fact, Line, Title, local_time
 from screens.forms import ask_values
 from screens.frame import DeckScreen, begin
@@ -52,7 +53,7 @@ class KeysScreen(DeckScreen):
         Binding("E", "edit", "edit", id="keys.edit"),
         Binding("z", "suspend", "suspend", id="keys.suspend"),
         Binding("D", "revoke", "revoke", id="keys.revoke"),
-        Binding("c", "copy", "copy id", id="keys.copy"),
+        Binding("c", "copy", "copy id", id="keys.copy_id"),
         Binding("e", "explain", "explain", id="keys.explain"),
         Binding("C", "copy_command", "copy command", show=False, id="keys.copy_command"),
         Binding("a", "toggle_revoked", "revoked too", show=False, id="keys.toggle_revoked"),
@@ -234,10 +235,26 @@ def _facts(key: Mapping[str, Any]) -> Iterable[Fact]:
     yield Line("")
     for generation in reversed(key["generations"]):
         yield Line(*_generation(generation))
+    if events := key.get("timeline"):
+        yield Line("")
+        for event in reversed(events):
+            yield Line(*_event(event))
+
+
+def _event(event: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """One line of what happened: ``02:41:07  rotate  in effect at 2 of 2 gateway workers …  ada``."""
+    at = datetime.fromisoformat(event["at"]).astimezone()
+    day = "%H:%M:%S" if at.date() == datetime.now(UTC).astimezone().date() else "%Y-%m-%d %H:%M"
+    return [
+        (f"{at:{day}}  ", "muted"),
+        (f"{event['what']:<9} ", "strong"),
+        (safe(event["detail"]), ""),
+        (f"  {safe(event['by'])}" if event["by"] else "", "muted"),
+    ]
 
 
 def _generation(generation: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """One line of the timeline: ``gen 2  9f3c…e1  issued 02:41:07  ● works``."""
+    """One text that it has had: ``gen 2  9f3c…e1  issued 02:41:07  ● works``."""
     now = datetime.now(UTC)
     issued = datetime.fromisoformat(generation["issued_at"]).astimezone()
     day = "%H:%M:%S" if issued.date() == now.astimezone().date() else "%Y-%m-%d %H:%M"

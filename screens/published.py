@@ -38,11 +38,12 @@ class PublishedScreen(DeckScreen):
 
     VIEW = "published"
     PREFIXES = frozenset({"published_model_info"})
-    ACTIONS = ("publish", "update", "unpublish", "operations.")
+    ACTIONS = ("publish", "publications.", "update", "unpublish", "operations.")
     EMPTY = "nothing is published: p in the catalog publishes"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "update", "limits", id="published.update"),
         Binding("d", "diff", "diff", id="published.diff"),
+        Binding("a", "adopt", "adopt", show=False, id="published.adopt"),
         Binding("e", "examples", "examples", id="published.examples"),
         Binding("c", "copy", "copy URL", id="published.copy"),
         Binding("C", "copy_command", "copy command", show=False, id="published.copy_command"),
@@ -108,7 +109,7 @@ class PublishedScreen(DeckScreen):
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("update", "diff", "examples", "copy", "copy_command", "unpublish"):
+        if action in ("update", "diff", "adopt", "examples", "copy", "copy_command", "unpublish"):
             return self.row is not None
         return True
 
@@ -121,8 +122,12 @@ class PublishedScreen(DeckScreen):
     def action_diff(self) -> None:
         """What is otherwise than it should be, and a way to repair it."""
         if row := self.row:
-            values = {"name": row["name"], "timeout": row["limits"]["timeout_seconds"]}
-            self._show_plan("update", values, row)
+            self._show_plan("publications.repair", {"name": row["name"]}, row)
+
+    def action_adopt(self) -> None:
+        """Take limits and timeouts that somebody has changed on the cluster over."""
+        if row := self.row:
+            self._show_plan("publications.adopt", {"name": row["name"]}, row)
 
     def action_unpublish(self) -> None:
         if row := self.row:

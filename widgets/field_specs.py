@@ -78,7 +78,7 @@ def specs_of(parameters: Iterable[ParameterLike]) -> tuple[FieldSpec, ...]:
     """Fields for the parameters of an action, in their order."""
     specs = []
     for parameter in parameters:
-        kind = FieldKind(str(parameter.kind))
+        kind = FieldKind.FILE if str(parameter.kind) == "document" else FieldKind(str(parameter.kind))
         if kind is FieldKind.CHOICE and parameter.many:
             kind = FieldKind.SEVERAL
         elif kind is FieldKind.CHOICE and len(parameter.choices) > _FEW:

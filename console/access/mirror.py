@@ -7,6 +7,7 @@ and then says so (`usable`): the service refuses everything from then on.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import json
@@ -77,6 +78,7 @@ class Mirror:
         self._holders: dict[str, set[str]] = {}
         self._faults: dict[str, tuple[Fault, ...]] = {}
         self._reported = 0.0
+        self._reporting = asyncio.Lock()
         self._link = KeyspaceLink(
             redis,
             (f"{KEY_PREFIX}*", PUBLISHED_KEY, RESTRICTIONS_KEY),
@@ -261,9 +263,16 @@ class Mirror:
     async def _report(self) -> None:
         if self._instance is None:
             return
-        self._reported = time.monotonic()
-        status = {"epoch": self.snapshot.epoch, "entries": len(self.snapshot.keys), "at": time.time()}
-        await self._redis.set(INSTANCE_PREFIX + self._instance, json.dumps(status), ex=_INSTANCE_TTL_SECONDS)
+        # One at a time: two on two connections may arrive the other way round, and the older word would stand.
+        async with self._reporting:
+            self._reported = time.monotonic()
+            status = {
+                "epoch": self.snapshot.epoch,
+                "entries": len(self.snapshot.keys),
+                "at": time.time(),
+                "client": self._redis.connection_pool.connection_kwargs.get("client_name") or "",
+            }
+            await self._redis.set(INSTANCE_PREFIX + self._instance, json.dumps(status), ex=_INSTANCE_TTL_SECONDS)
 
     async def withdraw(self) -> None:
         """Stop being counted: this instance is going away."""

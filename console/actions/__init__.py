@@ -1,6 +1,6 @@
 """The action registry: everything that an operator can do."""
 
-from console.actions import access, catalog, keys, operations, publishing, status, sync, tokens
+from console.actions import access, catalog, keys, operations, publications, publishing, status, sync, tokens
 from console.actions.registry import Action, Registry
 
 REGISTRY = Registry(
@@ -8,6 +8,7 @@ REGISTRY = Registry(
     catalog.ACTIONS,
     sync.ACTIONS,
     publishing.ACTIONS,
+    publications.ACTIONS,
     keys.ACTIONS,
     access.ACTIONS,
     tokens.ACTIONS,

@@ -18,6 +18,8 @@ def command_line(action: Action, values: Mapping[str, Any], *, profile: str | No
         if value in (None, "", ()) or value == parameter.default:
             continue
         many = [str(one) for one in value] if parameter.many and not isinstance(value, str) else [str(value)]
+        if parameter.kind is Kind.DOCUMENT:
+            many = ["FILE"]  # its text may be long, and where it came from is not known any more
         if parameter.positional:
             words += many
             continue

@@ -6,6 +6,7 @@ What a command does is the caller's; here it only gets its parameters, its help 
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import click
 
 from console.actions import REGISTRY, Action
+from console.actions.parameters import read_document
 from console.actions.registry import Kind, Parameter
 from console.guard import Danger
 from console.outcome import Refusal
+from console.terminal.text import is_terminal
 
 Perform = Callable[[Action, dict[str, Any]], int]
 """What to do with an action and the options as click has them; returns an exit code."""
@@ -102,6 +105,20 @@ def _command(name: str, action: Action, perform: Perform) -> click.Command:
     return ActionCommand(name, action, params=parameters, callback=callback, help=text, epilog=_EPILOG)
 
 
+class _DocumentFile(click.ParamType[str]):
+    """A file, by its name; ``-`` is standard input, where something is sent to it."""
+
+    name = "file"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value == "-" and is_terminal(sys.stdin):
+            self.fail("standard input is a terminal: name a file", param, ctx)
+        try:
+            return read_document("/dev/stdin" if value == "-" else value)
+        except Refusal as problem:
+            self.fail(str(problem), param, ctx)
+
+
 def _click_parameter(parameter: Parameter) -> click.Parameter:
     # Values are checked in one place for all faces (console/actions/parameters.py), so click only splits them.
     if parameter.positional:
@@ -110,6 +127,7 @@ def _click_parameter(parameter: Parameter) -> click.Parameter:
             required=parameter.required,
             nargs=-1 if parameter.many else 1,
             metavar=parameter.name.upper(),
+            type=_DocumentFile() if parameter.kind is Kind.DOCUMENT else click.STRING,
         )
     option = f"--{parameter.name.replace('_', '-')}"
     if parameter.kind is Kind.FLAG:

@@ -4,7 +4,9 @@ from console.actions.registry import Action, Column, Kind, Parameter
 from console.guard import Danger, Role
 
 _KEY = Parameter("key", "id or name of the key", positional=True, required=True)
+_KEYRING = Parameter("keyring", "put its text into your keyring instead of showing it", Kind.FLAG, default=False)
 _HANDLERS = "console.keys.handlers"
+_ROTATION = "console.keys.rotation"
 
 ACTIONS = (
     Action(
@@ -25,6 +27,7 @@ ACTIONS = (
             Parameter("owner", "who uses it"),
             Parameter("expires", "how long it works: 90d, 12h", Kind.DURATION),
             Parameter("network", "a network that it may be used from: 10.0.0.0/8", many=True),
+            _KEYRING,
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
@@ -56,8 +59,8 @@ ACTIONS = (
     Action(
         "keys.rotate",
         "Rotate a key",
-        f"{_HANDLERS}:rotate",
-        (_KEY, Parameter("grace", "how long the old text works on", Kind.DURATION, default=900)),
+        f"{_ROTATION}:rotate",
+        (_KEY, Parameter("grace", "how long the old text works on", Kind.DURATION, default=900), _KEYRING),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         target="key",
@@ -104,21 +107,59 @@ ACTIONS = (
     Action(
         "keys.finish",
         "End a rotation's grace now",
-        f"{_HANDLERS}:finish",
+        f"{_ROTATION}:finish",
         (_KEY,),
         role=Role.PUBLISHER,
         danger=Danger.DESTRUCTIVE,
         target="key",
     ),
     Action(
+        "keys.copy",
+        "Copy a key from your keyring",
+        "console.keys.keeping:copy",
+        (_KEY, Parameter("stdout", "write it to the output, not to the clipboard", Kind.FLAG, default=False)),
+        role=Role.PUBLISHER,
+        target="key",
+        details="Only a key that was issued with --keyring on this machine: its text is kept nowhere else.",
+    ),
+    Action(
+        "keys.extend",
+        "Give a rotation more time",
+        f"{_ROTATION}:extend",
+        (_KEY, Parameter("grace", "how long the old text works on, from now", Kind.DURATION, required=True)),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        target="key",
+    ),
+    Action(
         "keys.withdraw",
         "Take a rotation back",
-        f"{_HANDLERS}:withdraw",
+        f"{_ROTATION}:withdraw",
         (_KEY,),
         role=Role.PUBLISHER,
         danger=Danger.DESTRUCTIVE,
         target="key",
         details="The newest text is refused from now on; the one before works on as it did.",
+    ),
+    Action(
+        "keys.restore",
+        "Write lost gateway entries again",
+        "console.keys.restoring:restore",
+        (
+            Parameter("tenant", "only this tenant's"),
+            Parameter("plan", "show what is missing, and change nothing", Kind.FLAG, default=False),
+        ),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        columns=(
+            Column("KEY", "id"),
+            Column("NAME", "name"),
+            Column("TENANT", "tenant"),
+            Column("GENERATION", "generation", right=True),
+            Column("DIGEST", "digest"),
+            Column("UNTIL", "not_after"),
+        ),
+        details="From the database, after a flush or a new Redis. Entries that are there stay as they are.",
     ),
     Action(
         "keys.revoke",

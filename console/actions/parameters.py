@@ -12,6 +12,8 @@ from console.actions.registry import Action, Kind, Parameter
 from console.outcome import Refusal
 
 _MAX_TEXT = 1024
+MAX_DOCUMENT = 256 * 1024
+"""Characters of a document."""
 _LARGEST = 2**31 - 1
 _LONGEST_SECONDS = 100 * 365 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -57,6 +59,8 @@ def _one(parameter: Parameter, value: Any) -> Any:
             return _integer(parameter, value)
         case Kind.DURATION:
             return duration(value, parameter.name)
+        case Kind.DOCUMENT:
+            return _document(parameter, value)
         case _:
             return _text(parameter, value)
 
@@ -101,6 +105,31 @@ def _text(parameter: Parameter, value: Any) -> Any:
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise _wrong(f"{parameter.name} is {', '.join(parameter.choices)}, not {text[:40]!r}{hint}")
     return Path(text).expanduser() if parameter.kind is Kind.FILE else text
+
+
+def _document(parameter: Parameter, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _wrong(f"{parameter.name} is a text")
+    if len(value) > MAX_DOCUMENT:
+        raise _wrong(f"{parameter.name} has {len(value)} characters; {MAX_DOCUMENT} are the most")
+    return value
+
+
+def read_document(name: str) -> str:
+    """The text of a file that an operator names.
+
+    Raises:
+        Refusal: it cannot be read, is too large, or is no text.
+    """
+    try:
+        with Path(name).expanduser().open(encoding="utf-8") as file:
+            text = file.read(MAX_DOCUMENT + 1)
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) and problem.strerror else "it is no text in UTF-8"
+        raise _wrong(f"{name} cannot be read: {why}") from None
+    if len(text) > MAX_DOCUMENT:
+        raise _wrong(f"{name} has more than {MAX_DOCUMENT} characters")
+    return text
 
 
 def _wrong(message: str) -> Refusal:

@@ -41,6 +41,8 @@ async def perform(
         guard = await services.guard(records=action.danger > Danger.READ)
         permit = await guard.permit(action, principal, tenant=tenant, target=target, confirmed=confirmed)
         permitted = True
+        if permit.doubt and emit is not None:
+            emit(permit.doubt)
         call = Call(services, permit, values, emit) if emit is not None else Call(services, permit, values)
         outcome = await action.load()(call)
     except ModeldeckError as problem:

@@ -4,7 +4,26 @@ from console.actions.registry import Action, Column, Kind, Parameter
 from console.guard import Danger, Role
 
 _HANDLERS = "console.publishing.handlers"
-_RPM = Parameter("rpm", "requests per minute for each key", Kind.INTEGER, minimum=1)
+_LIMITS = (
+    Parameter("rpm", "requests per minute for each key", Kind.INTEGER, minimum=1),
+    Parameter("rph", "requests per hour for each key", Kind.INTEGER, minimum=1),
+    Parameter("rpd", "requests per day for each key", Kind.INTEGER, minimum=1),
+    Parameter("tph", "tokens per hour for each key; needs a global limiter", Kind.INTEGER, minimum=1),
+    Parameter("tpd", "tokens per day for each key; needs a global limiter", Kind.INTEGER, minimum=1),
+    Parameter("burst", "requests per second for each key", Kind.INTEGER, minimum=1),
+    Parameter("tenant_rpm", "requests per minute for all keys of a tenant", Kind.INTEGER, minimum=1),
+    Parameter("model_rpm", "requests per minute for everybody together", Kind.INTEGER, minimum=1),
+    Parameter("retries", "other tries of a request that failed", Kind.INTEGER, minimum=0),
+    Parameter("retry_on", "after what: 503, connect-failure, …", many=True),
+    Parameter("max_connections", "connections to each backend", Kind.INTEGER, minimum=1),
+    Parameter("max_pending", "requests that may wait for a connection", Kind.INTEGER, minimum=1),
+    Parameter("max_parallel", "requests under way at once at each backend", Kind.INTEGER, minimum=1),
+    Parameter("connect_timeout", "the longest that connecting to a backend may take", Kind.DURATION),
+    Parameter("idle_timeout", "the longest silence within an answer", Kind.DURATION),
+)
+_HOSTNAME = Parameter("hostname", "public hostname; by default any that the Gateway has", many=True)
+_ALSO = Parameter("also", "another backend, BACKEND or BACKEND=WEIGHT", many=True)
+_FALLBACK = Parameter("fallback", "a backend for when the others are out of order", many=True)
 _PLAN = Parameter("plan", "show what would change, and change nothing", Kind.FLAG, default=False)
 
 ACTIONS = (
@@ -25,8 +44,12 @@ ACTIONS = (
                 default="auto",
                 choices=("auto", "openai", "traditional"),
             ),
-            _RPM,
+            *_LIMITS,
             Parameter("timeout", "the longest a request may take", Kind.DURATION, default=300),
+            _HOSTNAME,
+            Parameter("weight", "its share beside those of --also", Kind.INTEGER, minimum=0),
+            _ALSO,
+            _FALLBACK,
             _PLAN,
         ),
         role=Role.PUBLISHER,
@@ -55,18 +78,24 @@ ACTIONS = (
     ),
     Action(
         "update",
-        "Change a publication's limits",
+        "Change a publication",
         f"{_HANDLERS}:update",
         (
             Parameter("name", "its public name", positional=True, required=True),
-            _RPM,
+            *_LIMITS,
             Parameter("no_rpm", "lift the requests-per-minute limit", Kind.FLAG, default=False),
             Parameter("timeout", "the longest a request may take", Kind.DURATION),
+            Parameter("no", "lift a limit, or hostname: rpm, tpd, retries, …", many=True),
+            _HOSTNAME,
+            _ALSO,
+            _FALLBACK,
+            Parameter("drop", "a backend to take out", many=True),
             _PLAN,
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         target="name",
+        details="In place: what is served goes on being served. Undone where a step fails.",
     ),
     Action(
         "unpublish",
@@ -84,8 +113,11 @@ ACTIONS = (
         "console.publishing.tenants:listing",
         columns=(
             Column("TENANT", "name"),
-            Column("PUBLISHED", "published", right=True),
+            Column("PUBLISHED", "publications", right=True),
+            Column("KEYS", "keys_used", right=True),
+            Column("MAX RPM", "max_rpm", right=True),
             Column("SINCE", "created_at"),
+            Column("PROBLEM", "problem"),
         ),
         details="A tenant is a namespace with the label modeldeck.dev/tenant.",
     ),

@@ -25,6 +25,8 @@ class Kind(StrEnum):
     FLAG = "flag"
     CHOICE = "choice"
     FILE = "file"
+    DOCUMENT = "document"
+    """The text in a file: the command line and a form name the file, the HTTP API takes the text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console import __version__
 from console.actions import REGISTRY, Action
+from console.actions.parameters import MAX_DOCUMENT
 from console.actions.registry import Kind, Parameter
 from console.api import catalog, metrics, seeds, watching
 from console.api.asking import Asker, read_object
@@ -167,6 +168,7 @@ def _schema(parameter: Parameter) -> dict[str, Any]:
     kinds: dict[Kind, dict[str, Any]] = {
         Kind.INTEGER: {"type": "integer"},
         Kind.FLAG: {"type": "boolean"},
+        Kind.DOCUMENT: {"type": "string", "maxLength": MAX_DOCUMENT},
         Kind.DURATION: {"type": ["integer", "string"], "examples": [900, "15m"]},
     }
     schema = dict(kinds.get(parameter.kind, {"type": "string", "maxLength": 1024}))

@@ -122,6 +122,17 @@ async def insert_generation(store: Store, key_id: str, generation: Generation, o
             sa.select(key_generations.c.key_id).where(key_generations.c.digest == generation.digest)
         )
         if there.first() is None:
+            taken = await db.execute(
+                sa.select(key_generations.c.digest)
+                .where(key_generations.c.key_id == key_id)
+                .where(key_generations.c.generation == generation.number)
+            )
+            if taken.first() is not None:
+                raise conflict(
+                    f"generation {generation.number} of {key_id} was issued by somebody else just now",
+                    code="ROTATION_UNDER_WAY",
+                    then=f"modeldeck keys show {key_id}",
+                )
             await db.execute(
                 key_generations.insert().values(
                     key_id=key_id,

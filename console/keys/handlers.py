@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,27 +10,26 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from console.access.propagation import Propagation, everywhere
-from console.access.types import digest_of
 from console.access.used import Use, uses_of
-from console.access.writer import EPOCH_KEY
 from console.call import Call
 from console.k8s.types import LABEL_TENANT, NAMESPACE, Ref
 from console.keys import book
+from console.keys.journaling import about, drop, ended_row, issue, journaled, own_key
+from console.keys.keeping import kept, refuse_without_keyring
 from console.keys.mint import new_key_id, new_key_text
+from console.keys.quotas import MAX_KEYS, Quota, check, quota_of
 from console.keys.steps import text_of
-from console.keys.types import Generation, Key, KeyKind, KeyState
-from console.operations.types import NewOperation, Recovery, Step
-from console.outcome import Ending, ModeldeckError, Outcome, Refusal, Revealed, Unavailable, conflict
-
-PROPAGATION_SECONDS = 8.0
-"""Longer than the entry of a worker that died lives (console/access/mirror.py): it is not waited for in vain."""
-MAX_GRACE = timedelta(days=30)
+from console.keys.timeline import timeline
+from console.keys.types import Key, KeyKind
+from console.operations.types import Recovery, Step
+from console.outcome import Ending, ModeldeckError, Outcome, Refusal, Unavailable, conflict
 
 
 async def create(call: Call) -> Outcome:
     """Issue a key. Its text is in the outcome, this once."""
     store = await call.services.store()
+    if call["keyring"]:
+        await refuse_without_keyring(call)
     kind = KeyKind(call["kind"])
     models = tuple(dict.fromkeys(call["model"]))
     if kind is KeyKind.ADMIN and not models:
@@ -41,7 +39,7 @@ async def create(call: Call) -> Outcome:
             then="add --model NAME",
         )
     await book.grants_for(store, call["tenant"], models)
-    await _refuse_unknown_tenant(call, call["tenant"])
+    quota = await _quota_of_tenant(call, call["tenant"])
     now = datetime.now(UTC)
     key = Key(
         id=new_key_id(),
@@ -54,7 +52,9 @@ async def create(call: Call) -> Outcome:
         expires_at=now + timedelta(seconds=call["expires"]) if call["expires"] else None,
         networks=_networks(call["network"]),
     )
-    if any(other.name == key.name for other in await book.list_keys(store, tenants=[key.tenant])):
+    others = await book.list_keys(store, tenants=[key.tenant])
+    check(key.tenant, "keys", MAX_KEYS, used=sum(other.counts(now) for other in others), most=quota.keys)
+    if any(other.name == key.name for other in others):
         raise conflict(
             f"tenant {key.tenant} has a key called {key.name} already; nothing was changed", code="KEY_EXISTS"
         )
@@ -70,57 +70,32 @@ async def create(call: Call) -> Outcome:
         "created_at": text_of(now),
         "expires_at": text_of(key.expires_at),
     }
-    steps = (Step("keys.row", f"key {key.id}", row), *_issue(call, key, 1, text, now))
-    return await _journaled(call, key, steps, text=text, verb="issued")
+    steps = (Step("keys.row", f"key {key.id}", row), *issue(call, key, 1, text, now))
+    outcome = await journaled(call, key, steps, text=text, verb="issued")
+    return await kept(call, outcome, text) if call["keyring"] else outcome
 
 
-async def _refuse_unknown_tenant(call: Call, tenant: str) -> None:
+async def _quota_of_tenant(call: Call, tenant: str) -> Quota:
     """A slip of the finger must not hand out a key. Where no cluster can be asked, the operator is told.
 
     Raises:
-        Refusal: the cluster knows no such tenant.
+        Refusal: the cluster knows no such tenant, or its quota cannot be read.
     """
     try:
         cluster = await call.services.cluster()
         namespace = await cluster.get(Ref(NAMESPACE, tenant, None))
     except ModeldeckError:
-        call.emit(f"the cluster could not be asked whether there is a tenant {tenant}")
-        return
+        call.emit(f"the cluster could not be asked whether there is a tenant {tenant}, and how many keys it may have")
+        return Quota()
     if namespace is None or LABEL_TENANT not in namespace["metadata"].get("labels", {}):
         sentence = f"there is no tenant {tenant}; nothing was changed"
         raise Refusal(sentence, code="INVALID_TENANT", then="modeldeck tenants list")
-
-
-async def rotate(call: Call) -> Outcome:
-    """Issue the next generation; the one before works on until its grace ends."""
-    store = await call.services.store()
-    key = await _own_key(call)
-    now = datetime.now(UTC)
-    live = key.live(now)
-    if key.state(now) in (KeyState.REVOKED, KeyState.EXPIRED):
-        raise conflict(f"key {key.id} is {key.state(now).value}; nothing was changed", code="KEY_NOT_LIVE")
-    if len(live) > 1:
-        raise conflict(
-            f"generation {live[0].number} of {key.id} is in its grace until {text_of(live[0].not_after)}; "
-            "at most two work at a time, and nothing was changed",
-            code="ROTATION_UNDER_WAY",
-            then=f"modeldeck keys finish {key.id}",
-        )
-    grace = timedelta(seconds=call["grace"])
-    if grace > MAX_GRACE:
-        raise Refusal(f"a grace of more than {MAX_GRACE.days} days is no rotation", code="INVALID_PARAMETER")
-    await book.grants_for(store, key.tenant, key.models)
-    text = new_key_text(key.kind)
-    number = max(generation.number for generation in key.generations) + 1
-    steps = [*_issue(call, key, number, text, now)]
-    for old in live:
-        steps += _end(call, key, old, now + grace, now)
-    return await _journaled(call, key, tuple(steps), text=text, verb="rotated")
+    return quota_of(namespace)
 
 
 async def edit(call: Call) -> Outcome:
     """Change what a key may do; both of its texts go on working meanwhile."""
-    key = await _own_key(call)
+    key = await own_key(call)
     fields: dict[str, Any] = {}
     if call["model"] or call["no_models"]:
         fields["models"] = [] if call["no_models"] else list(dict.fromkeys(call["model"]))
@@ -141,12 +116,12 @@ async def edit(call: Call) -> Outcome:
 
 async def suspend(call: Call) -> Outcome:
     """Refuse every text of a key until it is resumed."""
-    return await _set(call, await _own_key(call), {"suspended": True}, "suspended")
+    return await _set(call, await own_key(call), {"suspended": True}, "suspended")
 
 
 async def resume(call: Call) -> Outcome:
     """Let a suspended key through again."""
-    return await _set(call, await _own_key(call), {"suspended": False}, "resumed")
+    return await _set(call, await own_key(call), {"suspended": False}, "resumed")
 
 
 async def _set(call: Call, key: Key, fields: dict[str, Any], verb: str) -> Outcome:
@@ -170,8 +145,8 @@ async def _set(call: Call, key: Key, fields: dict[str, Any], verb: str) -> Outco
             "digest": generation.digest,
             "not_after": text_of(generation.not_after),
         }
-        steps.append(Step("keys.entry", f"gateway entry of generation {generation.number}", _about(call, key) | entry))
-    return await _journaled(call, key, tuple(steps), verb=verb)
+        steps.append(Step("keys.entry", f"gateway entry of generation {generation.number}", about(call, key) | entry))
+    return await journaled(call, key, tuple(steps), verb=verb)
 
 
 def _networks(given: Sequence[str]) -> tuple[str, ...]:
@@ -190,42 +165,9 @@ def _networks(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-async def finish(call: Call) -> Outcome:
-    """End the grace of a rotation now: only the newest generation works on."""
-    key = await _own_key(call)
-    now = datetime.now(UTC)
-    old = key.live(now)[:-1]
-    if not old:
-        return Outcome(Ending.UNCHANGED, f"key {key.id} has no generation in its grace", data=key.as_json(now))
-    steps = [step for generation in old for step in _end(call, key, generation, now, now)]
-    return await _journaled(call, key, tuple(steps), verb="finished", recovery=Recovery.FINISH)
-
-
-async def withdraw(call: Call) -> Outcome:
-    """Take a rotation back: the newest text is refused, and the one before works on as it did."""
-    key = await _own_key(call)
-    now = datetime.now(UTC)
-    live = key.live(now)
-    if len(live) < 2:
-        raise conflict(f"key {key.id} has no rotation to take back; nothing was changed", code="KEY_NOT_ROTATING")
-    old, new = live[-2], live[-1]
-    about = {"key": key.id, "digest": old.digest}
-    steps = (
-        Step("keys.end", f"generation {old.number} lives on", about | {"not_after": None, "revoked_at": None}),
-        Step(
-            "keys.entry",
-            f"gateway entry of generation {old.number}",
-            _about(call, key) | {"generation": old.number, "digest": old.digest, "not_after": None},
-        ),
-        _drop(call, key, new),
-        _ended_row(key, new, now, now),
-    )
-    return await _journaled(call, key, steps, verb="taken back", recovery=Recovery.FINISH)
-
-
 async def revoke(call: Call) -> Outcome:
     """Make every generation useless, now."""
-    key = await _own_key(call)
+    key = await own_key(call)
     now = datetime.now(UTC)
     if key.revoked_at is not None:
         return Outcome(
@@ -233,11 +175,11 @@ async def revoke(call: Call) -> Outcome:
         )
     # The gateway first: it is what counts. Every generation is dropped, expired ones too.
     steps = [
-        *(_drop(call, key, generation) for generation in key.generations),
-        *(_ended_row(key, generation, now, now) for generation in key.live(now)),
+        *(drop(call, key, generation) for generation in key.generations),
+        *(ended_row(key, generation, now, now) for generation in key.live(now)),
         Step("keys.revoke", f"key {key.id} revoked", {"key": key.id, "revoked_at": text_of(now)}),
     ]
-    return await _journaled(call, key, tuple(steps), verb="revoked", recovery=Recovery.FINISH)
+    return await journaled(call, key, tuple(steps), verb="revoked", recovery=Recovery.FINISH)
 
 
 async def listing(call: Call) -> Outcome:
@@ -254,23 +196,19 @@ async def listing(call: Call) -> Outcome:
 
 async def show(call: Call) -> Outcome:
     """One key with its generations."""
-    key = await _own_key(call)
+    key = await own_key(call)
     uses = await _uses(call, [key])
     data = key.as_json(datetime.now(UTC)) | _last_use(key, uses)
     data["generations"] = [
         shown | _spelled(uses.get(generation.digest) if uses is not None else None)
         for shown, generation in zip(data["generations"], key.generations, strict=True)
     ]
+    done = await (await call.services.journal()).about(f"key {key.id}")
+    data["timeline"] = timeline(key, done, uses, datetime.now(UTC))
     return Outcome(Ending.DONE, f"key {key.id}", data=data)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------
-
-
-async def _own_key(call: Call) -> Key:
-    key = await book.read_key(await call.services.store(), call["key"])
-    call.permit.covers(key.tenant)
-    return key
 
 
 async def _uses(call: Call, keys: Sequence[Key]) -> dict[str, Use] | None:
@@ -305,96 +243,3 @@ def _row(key: Key, now: datetime, uses: Mapping[str, Use] | None) -> dict[str, A
     if len(live) > 1 and live[0].not_after is not None:
         row["grace_left"] = round((live[0].not_after - now).total_seconds())
     return row
-
-
-def _issue(call: Call, key: Key, number: int, text: str, now: datetime) -> tuple[Step, Step]:
-    digest = digest_of(text, call.services.profile.access.salt)
-    row = {
-        "key": key.id,
-        "generation": number,
-        "digest": digest,
-        "last_four": text[-4:],
-        "issued_at": text_of(now),
-    }
-    entry = _about(call, key) | {"generation": number, "digest": digest, "not_after": None}
-    return (
-        Step("keys.generation", f"generation {number} of {key.id}", row),
-        Step("keys.entry", f"gateway entry of generation {number}", entry),
-    )
-
-
-def _end(call: Call, key: Key, generation: Generation, when: datetime, now: datetime) -> list[Step]:
-    """A generation works until ``when``; where that is now, it is dropped."""
-    if when <= now:
-        return [_drop(call, key, generation), _ended_row(key, generation, now, now)]
-    entry = _about(call, key) | {
-        "generation": generation.number,
-        "digest": generation.digest,
-        "not_after": text_of(when),
-    }
-    return [
-        _ended_row(key, generation, when, None),
-        Step("keys.entry", f"grace of generation {generation.number}", entry),
-    ]
-
-
-def _drop(call: Call, key: Key, generation: Generation) -> Step:
-    arguments = _about(call, key) | {"digest": generation.digest}
-    return Step("keys.drop", f"generation {generation.number} dropped", arguments)
-
-
-def _ended_row(key: Key, generation: Generation, when: datetime, revoked_at: datetime | None) -> Step:
-    arguments = {
-        "key": key.id,
-        "digest": generation.digest,
-        "not_after": text_of(when),
-        "revoked_at": text_of(revoked_at),
-    }
-    return Step("keys.end", f"end of generation {generation.number}", arguments)
-
-
-def _about(call: Call, key: Key) -> dict[str, Any]:
-    return {"key": key.id, "action": call.permit.action, "actor": call.permit.actor}
-
-
-async def _journaled(
-    call: Call,
-    key: Key,
-    steps: tuple[Step, ...],
-    *,
-    verb: str,
-    text: str | None = None,
-    recovery: Recovery = Recovery.UNDO,
-) -> Outcome:
-    """Run the steps, then wait until every gateway worker decides by them."""
-    runner = await call.services.runner()
-    new = NewOperation(call.permit.action, f"key {key.id}", key.tenant, call.permit.actor, steps, recovery)
-    record, outcome = await runner.run(new, call.emit)
-    if outcome.ending is not Ending.DONE:
-        return outcome
-    propagation = await _propagated(call)
-    complete = isinstance(propagation, Propagation) and propagation.complete
-    fresh = await book.read_key(await call.services.store(), key.id)
-    data = fresh.as_json(datetime.now(UTC)) | {"operation": record.id}
-    return dataclasses.replace(
-        outcome,
-        ending=Ending.DONE if complete else Ending.PENDING,
-        summary=f"key {key.id} ({key.name}) {verb}: {propagation}",
-        proof=(*outcome.proof, str(propagation)) if complete else (),
-        data=data,
-        revealed=Revealed(text) if text is not None else None,
-        then="" if complete else "modeldeck status",
-    )
-
-
-async def _propagated(call: Call) -> Propagation | str:
-    """How far the gateway's workers are, or why that is not known.
-
-    The change itself is made by now: whatever fails here must neither call it undone nor lose the key's text.
-    """
-    try:
-        redis: Redis = await call.services.redis()
-        epoch = int(await redis.get(EPOCH_KEY) or 0)
-        return await everywhere(redis, epoch, timeout=PROPAGATION_SECONDS)
-    except (RedisError, OSError, Unavailable) as problem:
-        return f"written, and not proven at the gateway: Redis stopped answering ({type(problem).__name__})"

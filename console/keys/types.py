@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -41,6 +41,10 @@ class Generation:
     def live(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.not_after is None or self.not_after > now)
 
+    def live_at(self, seconds: float) -> bool:
+        """`live`, by Unix seconds."""
+        return self.live(datetime.fromtimestamp(seconds, UTC))
+
     def as_json(self) -> dict[str, Any]:
         return {
             "generation": self.number,
@@ -75,6 +79,10 @@ class Key:
 
     def live(self, now: datetime) -> tuple[Generation, ...]:
         return tuple(generation for generation in self.generations if generation.live(now))
+
+    def counts(self, now: datetime) -> bool:
+        """Whether it takes a place in its tenant's quota."""
+        return self.state(now) not in (KeyState.REVOKED, KeyState.EXPIRED)
 
     def state(self, now: datetime) -> KeyState:
         if self.revoked_at is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +117,7 @@ def authz(
     reads: Literal["header", "body"] = chosen.gateway.authorizer_reads
 
     async def work() -> None:
-        redis = open_redis(chosen.redis, password, name="modeldeck-authz")
+        redis = open_redis(chosen.redis, password, name=f"modeldeck-authz-{socket.gethostname()}-{os.getpid()}")
         ready = (lambda: say("ready")) if tell_ready else (lambda: None)
         if tell_ready:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _end_with_input)

@@ -194,6 +194,17 @@ class Journal:
         if not await self._update(identifier, operations.c.owner == owner, **values):
             raise LeaseLostError(identifier)
 
+    async def note(self, identifier: str, summary: str) -> None:
+        """Write down what was seen of an operation after its end."""
+        await self._update(identifier, operations.c.ended_at.is_not(None), summary=summary)
+
+    async def about(self, target: str, limit: int = 20) -> list[OperationRecord]:
+        """The newest operations on a target, the newest first, without their steps."""
+        query = sa.select(operations).where(operations.c.target == target)
+        async with self._store.reading() as db:
+            rows = await db.execute(query.order_by(operations.c.created_at.desc()).limit(limit))
+            return [_operation(row, ()) for row in rows]
+
     async def set_step(
         self,
         identifier: str,

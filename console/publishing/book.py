@@ -25,6 +25,13 @@ async def find(store: Store, name: str) -> tuple[Publication, PublicationState, 
     return None if row is None else (_publication(row), PublicationState(row.state), row.created_at)
 
 
+async def was_published(store: Store, name: str) -> bool:
+    """Whether a public name was in use before, and is not any more."""
+    query = sa.select(publications.c.id).where(publications.c.name == name)
+    async with store.reading() as db:
+        return (await db.execute(query.where(publications.c.removed_at.is_not(None)).limit(1))).first() is not None
+
+
 async def read(store: Store, name: str) -> tuple[Publication, PublicationState, datetime]:
     """As `find`.
 
@@ -89,9 +96,11 @@ async def set_state(store: Store, identifier: str, state: PublicationState) -> N
         await db.execute(publications.update().where(publications.c.id == identifier).values(**values))
 
 
-async def set_spec(store: Store, identifier: str, spec: dict[str, Any]) -> None:
+async def set_spec(store: Store, identifier: str, spec: dict[str, Any], origin: tuple[str, str]) -> None:
+    """Write what a publication is now; ``origin`` is the source and the name of its first backend."""
+    source, name = origin
     async with store.writing() as db:
-        values = {"spec": spec, "updated_at": datetime.now(UTC)}
+        values = {"spec": spec, "source": source, "source_name": name, "updated_at": datetime.now(UTC)}
         await db.execute(publications.update().where(publications.c.id == identifier).values(**values))
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from console.access.used import requests_of
 from console.call import Call
 from console.keys.book import grant_of
 from console.operations.types import NewOperation, Recovery, Step
 from console.outcome import Ending, Outcome, Refusal, conflict
-from console.publishing import book
-from console.publishing.manifests import grant_for_authorizer, tenant_path
+from console.publishing import backends, book, limits
+from console.publishing.manifests import credential_of, grant_for_authorizer, public_host, tenant_path
 from console.publishing.origins import SERVICE_PREFIX, Found, catalog_origin, service_origin
 from console.publishing.plan import Planner, check_name, check_tenant
 from console.publishing.readiness import readiness
 from console.publishing.steps import as_arguments
+from console.publishing.tenants import check_quota
 from console.publishing.types import (
     Effect,
     Limits,
@@ -38,15 +41,28 @@ async def publish(call: Call) -> Outcome:
     cluster = await call.services.cluster()
     await check_tenant(cluster, tenant)
     store = await call.services.store()
+    wanted = limits.changed(Limits(), {option: call[option] for option in limits.OPTIONS})
+    publication = Publication(str(uuid.uuid4()), name, tenant, kind, found.origin, wanted, hostnames=call["hostname"])
+    if call["weight"] is not None:
+        publication = dataclasses.replace(publication, weight=call["weight"])
+    publication, told = await _with_backends(call, publication)
     there = await book.find(store, name)
     if there is not None:
-        return await _again(call, there[0], there[1], found, tenant)
-    limits = Limits(call["rpm"], call["timeout"])
-    publication = Publication(str(uuid.uuid4()), name, tenant, kind, found.origin, limits)
-    planner = await _planner(call)
-    plan = await planner.to_publish(
-        call.permit, publication, f"publish {found.origin.name} as {name} for {tenant}", found.warnings
-    )
+        return await _again(call, there[0], there[1], publication)
+    return await bring_about(call, publication, None, (*found.warnings, *told))
+
+
+async def bring_about(
+    call: Call, publication: Publication, before: Publication | None, warnings: Sequence[str] = ()
+) -> Outcome:
+    """Publish it where there is nothing before it, else make what there is what it should be."""
+    if before is not None:
+        await _within_quota(call, publication, before)
+        return await _bring_about(call, publication, before, f"update {publication.name}", warnings)
+    await check_quota(call, publication.tenant, rpm=publication.limits.requests_per_minute, adds=1)
+    name, tenant = publication.name, publication.tenant
+    title = f"publish {publication.origin.name} as {name} for {tenant}"
+    plan = await (await _planner(call)).to_publish(call.permit, publication, title, warnings)
     if call["plan"]:
         return _planned(plan)
     call.emit(plan)
@@ -55,19 +71,31 @@ async def publish(call: Call) -> Outcome:
 
 
 async def update(call: Call) -> Outcome:
-    """Change the limits of a publication in place; what is served goes on being served."""
+    """Change limits, backends or hostnames of a publication in place; what is served goes on being served."""
     before, state, _ = await book.read(await call.services.store(), call["name"])
     call.permit.covers(before.tenant)
     if state is not PublicationState.READY:
         raise conflict(f"{before.name} is {state.value}; nothing was changed", code="OPERATION_UNDER_WAY")
-    if call["rpm"] is None and call["timeout"] is None and not call["no_rpm"]:
-        raise Refusal("nothing to change was named", code="INVALID_PARAMETER", then="add --rpm, --no-rpm or --timeout")
-    limits = Limits(
-        None if call["no_rpm"] else call["rpm"] if call["rpm"] is not None else before.limits.requests_per_minute,
-        call["timeout"] if call["timeout"] is not None else before.limits.timeout_seconds,
+    given = {option: call[option] for option in limits.OPTIONS}
+    lifted = {name.lower() for name in call["no"]}
+    hostnames = call["hostname"] or (() if "hostname" in lifted else before.hostnames)
+    lifted.discard("hostname")
+    if call["no_rpm"]:
+        given["rpm"] = None
+        lifted.add("rpm")
+    named = ("also", "fallback", "drop", "hostname", "no", "no_rpm")
+    if all(value in (None, ()) for value in given.values()) and not any(call[name] for name in named):
+        raise Refusal(
+            "nothing to change was named",
+            code="INVALID_PARAMETER",
+            then="add a limit such as --rpm, --no LIMIT, --also, --fallback, --drop or --hostname",
+        )
+    publication = dataclasses.replace(
+        before, limits=limits.changed(before.limits, given, sorted(lifted)), hostnames=hostnames
     )
-    publication = dataclasses.replace(before, limits=limits)
-    return await _bring_about(call, publication, f"update {publication.name}")
+    await _within_quota(call, publication, before)
+    publication, told = await _with_backends(call, publication, call["drop"])
+    return await _bring_about(call, publication, before, f"update {publication.name}", told)
 
 
 async def unpublish(call: Call) -> Outcome:
@@ -136,14 +164,38 @@ async def published(call: Call) -> Outcome:
     return Outcome(Ending.DONE, f"{len(rows)} published", data=rows)
 
 
+async def _within_quota(call: Call, publication: Publication, before: Publication) -> None:
+    """A change of the limit has to stay within the tenant's quota; what was published before it may be repaired."""
+    rpm = publication.limits.requests_per_minute
+    if rpm != before.limits.requests_per_minute:
+        await check_quota(call, publication.tenant, rpm=rpm, adds=0)
+
+
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
 async def _found(call: Call) -> Found:
-    target: str = call["model"]
+    return await _find(call, call["model"])
+
+
+async def _find(call: Call, target: str) -> Found:
     if target.startswith(SERVICE_PREFIX):
         return await service_origin(await call.services.cluster(), target)
     return await catalog_origin(await call.services.store(), call.services.profile, target)
+
+
+async def _with_backends(
+    call: Call, publication: Publication, drop: Sequence[str] = ()
+) -> tuple[Publication, tuple[str, ...]]:
+    """The publication with the backends that the call asks for, and what to know of them."""
+
+    async def find(target: str) -> Found:
+        return await _find(call, target)
+
+    publication, told = await backends.changed(
+        publication, find, also=call["also"], fallback=call["fallback"], drop=drop
+    )
+    return publication, (*told, *await backends.differences(await call.services.store(), publication))
 
 
 def _tenant(call: Call, found: Found) -> str:
@@ -168,40 +220,55 @@ def _tenant(call: Call, found: Found) -> str:
     return tenant
 
 
-async def _again(call: Call, publication: Publication, state: PublicationState, found: Found, tenant: str) -> Outcome:
+async def _again(call: Call, publication: Publication, state: PublicationState, wanted: Publication) -> Outcome:
     """The name is in use. By the same publication: what differs from it is repaired. By another: a conflict."""
-    same = publication.tenant == tenant and publication.origin == found.origin
+    same = publication.tenant == wanted.tenant and backends.same(publication, wanted)
     if not same or state is not PublicationState.READY:
         raise conflict(
             f"{publication.name} is {state.value} already: {publication.origin.name} for tenant {publication.tenant}",
             code="ALREADY_PUBLISHED",
             then="choose another --name" if not same else f"modeldeck published {publication.name}",
         )
-    if publication.limits != Limits(call["rpm"], call["timeout"]):
+    if (publication.limits, publication.hostnames) != (wanted.limits, wanted.hostnames):
         raise conflict(
-            f"{publication.name} is published with other limits; nothing was changed",
+            f"{publication.name} is published with other limits or hostnames; nothing was changed",
             code="ALREADY_PUBLISHED",
             then=f"modeldeck update {publication.name} …",
         )
-    return await _bring_about(call, publication, f"repair {publication.name}")
+    return await _bring_about(call, publication, publication, f"repair {publication.name}")
 
 
-async def _bring_about(call: Call, publication: Publication, title: str) -> Outcome:
-    """Make a publication what it should be, in place: apply what differs, and prove it."""
-    plan = await (await _planner(call)).to_publish(call.permit, publication, title)
+async def _bring_about(
+    call: Call, publication: Publication, before: Publication, title: str, warnings: Sequence[str] = ()
+) -> Outcome:
+    """Make a publication what it should be, in place: apply what differs, prove it, and remove what is left over.
+
+    The removals come last: until then everything can be put back as it was without a request that fails.
+    """
+    planner = await _planner(call)
+    plan = await planner.to_publish(call.permit, publication, title, warnings, before=before)
     if call["plan"]:
         return _planned(plan)
     if plan.changes_nothing:
         return Outcome(Ending.UNCHANGED, f"{publication.name} is so already", data=plan)
     call.emit(plan)
     about = _about(call) | {"publication": as_arguments(publication)}
-    entry = _about(call) | {"name": publication.name, "grant": _grant(publication)}
+    entry = _about(call) | {"name": publication.name, "grant": _grant(publication), "before": _grant(before)}
+    removals = [
+        Step(
+            "kube.remove",
+            f"{one['kind']} {one['metadata']['namespace']}/{one['metadata']['name']}",
+            _about(call) | {"object": one, "credential": credential_of(before, one), "publication_id": publication.id},
+        )
+        for one in planner.superfluous(before, publication)
+    ]
     steps = (
         *_apply_steps(call, plan),
         Step("publish.spec", "publication's spec", about),
         Step("redis.publish", "published_model_info", entry),
         Step("publish.ready", "ready", about),
         Step("publish.probe", "live probe", about),
+        *removals,
     )
     target = f"model {publication.name}"
     operation = NewOperation(call.permit.action, target, publication.tenant, call.permit.actor, steps)
@@ -258,7 +325,8 @@ def _apply_steps(call: Call, plan: Plan) -> list[Step]:
         ):
             steps.append(Step("kube.ensure", change.target, _about(call) | {"manifest": change.manifest}))
             continue
-        arguments = _about(call) | {"manifest": change.manifest, "credential": plan.publication.origin.credential}
+        credential = credential_of(plan.publication, dict(change.manifest))
+        arguments = _about(call) | {"manifest": change.manifest, "credential": credential}
         steps.append(Step("kube.apply", change.target, arguments))
     return steps
 
@@ -303,7 +371,11 @@ async def _status(call: Call, publication: Publication, state: PublicationState,
 
 
 def url_of(publication: Publication, base: str) -> str:
-    """Where clients call it."""
+    """Where clients call it: at its first hostname, with the scheme and port of the Gateway."""
+    host = public_host(publication)
+    if host is not None:
+        parts = urlsplit(base)
+        base = parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host).geturl()
     if publication.kind is PublicationKind.TRADITIONAL:
         return f"{base}{tenant_path(publication.tenant)}/v1/models/{publication.name}:predict"
     return f"{base}/v1/chat/completions"

@@ -6,7 +6,6 @@ before the route, so that a route is never open: they target it by name and wait
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import ipaddress
 import re
@@ -15,7 +14,8 @@ from urllib.parse import quote
 
 from console.config import GatewayLink
 from console.k8s.types import LABEL_TENANT
-from console.publishing.types import Publication, PublicationKind
+from console.publishing import limits
+from console.publishing.types import Backend, Publication, PublicationKind
 
 Manifest = dict[str, Any]
 
@@ -40,20 +40,27 @@ def object_name(public_name: str) -> str:
     return f"pub-{slug}-{hashlib.sha256(public_name.encode()).hexdigest()[:6]}"
 
 
-def manifests(
-    publication: Publication, gateway: GatewayLink, *, header_prefix: str = "x-modeldeck", credential: str | None = None
-) -> list[Manifest]:
-    """Every object of a publication, in the order of application.
+def backend_name(publication: Publication, backend: Backend) -> str:
+    """What all objects of one backend are called; it does not change while the publication lasts."""
+    name = object_name(publication.name)
+    return f"{name}-{backend.suffix}" if backend.suffix else name
 
-    Args:
-        credential: the provider's key for the Secret; None leaves a placeholder's place empty (for a plan)
-    """
+
+def credential_of(publication: Publication, secret: Manifest) -> str | None:
+    """The provider whose credential belongs into one of the publication's Secrets."""
+    name = secret["metadata"]["name"]
+    found = (one for one in publication.backends if backend_name(publication, one) == name)
+    return next((one.origin.credential for one in found), None)
+
+
+def manifests(publication: Publication, gateway: GatewayLink, *, header_prefix: str = "x-modeldeck") -> list[Manifest]:
+    """Every object of a publication, in the order of application. The credential of a Secret is left empty."""
     writer = _Writer(publication, gateway, header_prefix)
     if publication.kind is PublicationKind.TRADITIONAL:
         return [*writer.policies(), writer.http_route()]
     return [
-        *writer.credential(credential),
-        *writer.backends(),
+        *(one for backend in publication.backends for one in writer.credential(backend)),
+        *(one for backend in publication.backends for one in writer.backend(backend)),
         *writer.policies(),
         writer.ai_route(),
     ]
@@ -91,12 +98,14 @@ class _Writer:
         self._prefix = header_prefix
         self.name = object_name(publication.name)
 
-    def _object(self, api_version: str, kind: str, spec: dict[str, Any] | None, **more: Any) -> Manifest:
+    def _object(
+        self, api_version: str, kind: str, spec: dict[str, Any] | None, name: str | None = None, **more: Any
+    ) -> Manifest:
         manifest: Manifest = {
             "apiVersion": api_version,
             "kind": kind,
             "metadata": {
-                "name": self.name,
+                "name": name or self.name,
                 "namespace": self._publication.tenant,
                 "labels": {
                     "app.kubernetes.io/managed-by": "modeldeck",
@@ -110,54 +119,40 @@ class _Writer:
             manifest["spec"] = spec
         return manifest | more
 
-    def credential(self, value: str | None) -> list[Manifest]:
-        if self._publication.origin.credential is None:
+    def credential(self, backend: Backend) -> list[Manifest]:
+        if backend.origin.credential is None:
             return []
-        data = {"apiKey": base64.b64encode((value or "").encode()).decode()}
-        return [self._object("v1", "Secret", None, type="Opaque", data=data)]
+        name = backend_name(self._publication, backend)
+        return [self._object("v1", "Secret", None, name, type="Opaque", data={"apiKey": ""})]
 
-    def backends(self) -> list[Manifest]:
-        origin = self._publication.origin
-        endpoint = origin.endpoint
-        objects = [
-            self._object(
-                f"{_ENVOY_GATEWAY}/v1alpha1", "Backend", {"endpoints": [_address(endpoint.host, endpoint.port)]}
-            )
-        ]
+    def backend(self, backend: Backend) -> list[Manifest]:
+        """Where it is, how it is spoken to, and what it is shown as the gateway's right to do so."""
+        name, endpoint = backend_name(self._publication, backend), backend.origin.endpoint
+        address = {"endpoints": [_address(endpoint.host, endpoint.port)]}
+        objects = [self._object(f"{_ENVOY_GATEWAY}/v1alpha1", "Backend", address, name)]
         if endpoint.tls:
             tls = {
-                "targetRefs": [{"group": _ENVOY_GATEWAY, "kind": "Backend", "name": self.name}],
+                "targetRefs": [{"group": _ENVOY_GATEWAY, "kind": "Backend", "name": name}],
                 "validation": {"wellKnownCACertificates": "System", "hostname": endpoint.host},
             }
-            objects.append(self._object(f"{_GATEWAY_API}/v1", "BackendTLSPolicy", tls))
+            objects.append(self._object(f"{_GATEWAY_API}/v1", "BackendTLSPolicy", tls, name))
         service = {
             "schema": {"name": "OpenAI", "prefix": endpoint.prefix},
-            "backendRef": {"group": _ENVOY_GATEWAY, "kind": "Backend", "name": self.name},
+            "backendRef": {"group": _ENVOY_GATEWAY, "kind": "Backend", "name": name},
         }
-        objects.append(self._object(f"{_AI_GATEWAY}/v1beta1", "AIServiceBackend", service))
-        if origin.credential is not None:
+        objects.append(self._object(f"{_AI_GATEWAY}/v1beta1", "AIServiceBackend", service, name))
+        if backend.origin.credential is not None:
             security = {
-                "targetRefs": [{"group": _AI_GATEWAY, "kind": "AIServiceBackend", "name": self.name}],
+                "targetRefs": [{"group": _AI_GATEWAY, "kind": "AIServiceBackend", "name": name}],
                 "type": "APIKey",
-                "apiKey": {"secretRef": {"name": self.name}},
+                "apiKey": {"secretRef": {"name": name}},
             }
-            objects.append(self._object(f"{_AI_GATEWAY}/v1beta1", "BackendSecurityPolicy", security))
+            objects.append(self._object(f"{_AI_GATEWAY}/v1beta1", "BackendSecurityPolicy", security, name))
         return objects
 
     def policies(self) -> list[Manifest]:
         target = [{"group": _GATEWAY_API, "kind": "HTTPRoute", "name": self.name}]
-        traffic: dict[str, Any] = {
-            "targetRefs": target,
-            "timeout": {"http": {"requestTimeout": f"{self._publication.limits.timeout_seconds}s"}},
-        }
-        if self._publication.limits.requests_per_minute is not None:
-            # Distinct: one bucket for each key, by the header that the authorizer sets.
-            rule = {
-                "clientSelectors": [{"headers": [{"name": f"{self._prefix}-{KEY_ID_HEADER}", "type": "Distinct"}]}],
-                "limit": {"requests": self._publication.limits.requests_per_minute, "unit": "Minute"},
-            }
-            where = "global" if self._gateway.global_limiter else "local"
-            traffic["rateLimit"] = {where: {"rules": [rule]}}
+        traffic = {"targetRefs": target, **limits.traffic(self._publication, self._gateway, self._prefix)}
         return [
             self._object(f"{_ENVOY_GATEWAY}/v1alpha1", "BackendTrafficPolicy", traffic),
             self._object(
@@ -194,21 +189,35 @@ class _Writer:
             parent["sectionName"] = self._gateway.section
         return [parent]
 
+    def _route_spec(self, rules: list[dict[str, Any]]) -> dict[str, Any]:
+        spec: dict[str, Any] = {"parentRefs": self._parents(), "rules": rules}
+        if self._publication.hostnames:
+            spec["hostnames"] = list(self._publication.hostnames)
+        return spec
+
     def ai_route(self) -> Manifest:
-        origin = self._publication.origin
-        # Group and kind are left out: the CRD refuses any that are written here (kubernetes-api.md).
-        backend: dict[str, Any] = {"name": self.name}
-        if origin.served_as != self._publication.name:
-            backend["modelNameOverride"] = origin.served_as
         rule = {
             "name": "model",
             "matches": [{"headers": [{"type": "Exact", "name": MODEL_HEADER, "value": self._publication.name}]}],
-            "backendRefs": [backend],
+            "backendRefs": [self._backend_ref(one) for one in self._publication.backends],
             "timeouts": {"request": f"{self._publication.limits.timeout_seconds}s"},
         }
-        return self._object(
-            f"{_AI_GATEWAY}/v1beta1", "AIGatewayRoute", {"parentRefs": self._parents(), "rules": [rule]}
-        )
+        spec = self._route_spec([rule])
+        costs = limits.token_costs(self._publication.limits)
+        if costs:
+            spec["llmRequestCosts"] = costs
+        return self._object(f"{_AI_GATEWAY}/v1beta1", "AIGatewayRoute", spec)
+
+    def _backend_ref(self, backend: Backend) -> dict[str, Any]:
+        # Group and kind are left out: the CRD refuses any that are written here (kubernetes-api.md).
+        ref: dict[str, Any] = {"name": backend_name(self._publication, backend)}
+        if backend.origin.served_as != self._publication.name:
+            ref["modelNameOverride"] = backend.origin.served_as
+        if backend.weight != 1:
+            ref["weight"] = backend.weight
+        if backend.priority:
+            ref["priority"] = backend.priority
+        return ref
 
     def http_route(self) -> Manifest:
         """KServe's paths below the tenant's own prefix (originals.md §4.1, requirement 1.6).
@@ -245,7 +254,13 @@ class _Writer:
             rule("status", *exact("", "GET")),
             rule("v2", *v2),
         ]
-        return self._object(f"{_GATEWAY_API}/v1", "HTTPRoute", {"parentRefs": self._parents(), "rules": rules})
+        return self._object(f"{_GATEWAY_API}/v1", "HTTPRoute", self._route_spec(rules))
+
+
+def public_host(publication: Publication) -> str | None:
+    """The first hostname of a publication, a name that it stands for where it is a wildcard; None for any."""
+    first = next(iter(publication.hostnames), None)
+    return first.replace("*", "any", 1) if first is not None else None
 
 
 def tenant_path(tenant: str) -> str:

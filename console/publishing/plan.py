@@ -23,8 +23,9 @@ from console.k8s.cluster import Cluster
 from console.k8s.types import LABEL_TENANT, NAMESPACE, Object, Ref, kind_of
 from console.keys.book import grant_of
 from console.outcome import Refusal, Unavailable, conflict
+from console.publishing import backends, limits, listeners
 from console.publishing.diff import field_changes
-from console.publishing.manifests import LABEL_PUBLICATION, grant_for_authorizer, manifests
+from console.publishing.manifests import LABEL_PUBLICATION, credential_of, grant_for_authorizer, manifests
 from console.publishing.steps import Credential
 from console.publishing.types import Effect, FieldChange, Plan, PlannedChange, Publication, PublicationKind
 
@@ -72,13 +73,26 @@ class Planner:
         self._credential = credential
 
     async def to_publish(
-        self, permit: Permit, publication: Publication, title: str, warnings: Sequence[str] = ()
+        self,
+        permit: Permit,
+        publication: Publication,
+        title: str,
+        warnings: Sequence[str] = (),
+        *,
+        before: Publication | None = None,
     ) -> Plan:
-        """What publishing, or updating, would change.
+        """What publishing, or updating what was there before, would change.
 
         Raises:
-            Refusal: an object of another owner is in the way, the API server refuses one, or the name is taken.
+            Refusal: the gateway cannot hold its limits or would not take its route, an object of another owner is in
+                the way, the API server refuses one, or the name is taken.
         """
+        gateway = self._profile.gateway
+        backends.check(publication)
+        if self._profile.stack is not None:
+            backends.refuse_fallbacks(publication)
+        warnings = [*warnings, *limits.check(publication, gateway)]
+        warnings += await listeners.check(self._cluster, publication, gateway)
         changes = []
         shared = grant_for_authorizer(publication.tenant, self._profile.gateway)
         if (await self._cluster.get(_ref(shared))) is None:
@@ -86,7 +100,14 @@ class Planner:
         for manifest in self.manifests(publication):
             changes.append(await self._object(permit, manifest, publication))  # noqa: PERF401 - awaited in order
         changes.append(await self._entry(publication))
+        if before is not None:
+            changes += [PlannedChange(str(_ref(one)), Effect.REMOVE) for one in self.superfluous(before, publication)]
         return Plan(title, publication, tuple(changes), (*warnings, *await self._twin_warning(publication)))
+
+    def superfluous(self, before: Publication, after: Publication) -> list[Object]:
+        """The objects that nothing refers to any more after a change, in the order of their removal."""
+        kept = {_ref(one) for one in self.manifests(after)}
+        return [one for one in reversed(self.manifests(before)) if _ref(one) not in kept]
 
     async def to_unpublish(self, publication: Publication, title: str) -> Plan:
         """What unpublishing would remove, the route first."""
@@ -135,7 +156,7 @@ class Planner:
         return PlannedChange(str(ref), effect, fields, shown)
 
     async def _with_credential(self, manifest: Object, publication: Publication) -> Object:
-        provider = publication.origin.credential
+        provider = credential_of(publication, manifest)
         secret = await self._credential(provider) if provider else None
         if provider and secret is None:
             raise Refusal(

@@ -6,9 +6,12 @@ soon as the answer is there (DESIGN.md §1, promise 3).
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from redis.asyncio import Redis
@@ -21,7 +24,7 @@ from console.config import Profile
 from console.guard import Permit
 from console.keys.book import grant_of
 from console.outcome import TimedOut
-from console.publishing.manifests import tenant_path
+from console.publishing.manifests import public_host, tenant_path
 from console.publishing.types import Publication, PublicationKind
 
 KEY_SECONDS = 60
@@ -29,6 +32,16 @@ _ANSWER_SECONDS = 30.0
 _PROPAGATION_SECONDS = 10.0
 _SETTLE_SECONDS = 5.0
 _NOT_THERE_YET = (404, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRequest:
+    """What a client sends, but for its key. ``path`` is below the gateway's URL; ``body`` is sent as JSON."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +68,21 @@ async def probe(
 ) -> ProbeResult:
     """Ask the publication for something small.
 
-    A 404 or 503 is asked again for up to five seconds: the data plane may lag behind its own status.
-
     Raises:
         TimedOut: no gateway worker has taken the probe's key over in time.
+    """
+    async with internal_key(redis, writer, permit, publication, profile) as key:
+        return await ask(key, _small_request(publication), profile)
+
+
+@contextlib.asynccontextmanager
+async def internal_key(
+    redis: Redis, writer: AccessWriter, permit: Permit, publication: Publication, profile: Profile
+) -> AsyncIterator[str]:
+    """A key of our own for one publication, in effect at every gateway worker; deleted at the end.
+
+    Raises:
+        TimedOut: no gateway worker has taken it over in time.
     """
     key = f"mdk_probe_{secrets.token_urlsafe(32)}"
     digest = digest_of(key, profile.access.salt)
@@ -77,23 +101,27 @@ async def probe(
         propagation = await everywhere(redis, written.epoch, timeout=_PROPAGATION_SECONDS)
         if not propagation.complete:
             raise TimedOut(f"the probe's key did not take effect: {propagation}", code="NOT_PROPAGATED")
-        return await _ask(key, publication, profile)
+        yield key
     finally:
         await writer.drop_key(permit, digest)
 
 
-async def _ask(key: str, publication: Publication, profile: Profile) -> ProbeResult:
+async def ask(key: str, asked: ClientRequest, profile: Profile) -> ProbeResult:
+    """Send a request as a client with this key would.
+
+    A 404 or 503 is asked again for up to five seconds: the data plane may lag behind its own status.
+    """
     import httpx
 
     started = time.monotonic()
     async with httpx.AsyncClient(
         base_url=profile.gateway.url,
-        headers={"authorization": f"Bearer {key}"},
+        headers={**asked.headers, "authorization": f"Bearer {key}"},
         timeout=_ANSWER_SECONDS,
         trust_env=False,
     ) as client:
         while True:
-            request = _request(client, publication)
+            request = client.build_request(asked.method, asked.path, json=asked.body)
             began = time.monotonic()
             try:
                 answer = await client.send(request)
@@ -104,13 +132,15 @@ async def _ask(key: str, publication: Publication, profile: Profile) -> ProbeRes
                 return result
 
 
-def _request(client, publication: Publication):  # type: ignore[no-untyped-def]
+def _small_request(publication: Publication) -> ClientRequest:
     """A chat completion of one token, or a traditional model's readiness."""
+    host = public_host(publication)
+    headers = {"host": host} if host is not None else {}
     if publication.kind is PublicationKind.TRADITIONAL:
         path = f"{tenant_path(publication.tenant)}/v2/models/{quote(publication.name, safe='')}/ready"
-        return client.build_request("GET", path)
+        return ClientRequest("GET", path, headers=headers)
     body = {"model": publication.name, "messages": [{"role": "user", "content": "ping"}], "max_tokens": 1}
-    return client.build_request("POST", "/v1/chat/completions", json=body)
+    return ClientRequest("POST", "/v1/chat/completions", body, headers)
 
 
 def _detail(answer) -> str:  # type: ignore[no-untyped-def]

@@ -16,6 +16,7 @@ from console.k8s.types import (
     AI_GATEWAY_ROUTE,
     AI_SERVICE_BACKEND,
     BACKEND_SECURITY_POLICY,
+    BACKEND_TLS_POLICY,
     BACKEND_TRAFFIC_POLICY,
     GATEWAY,
     HTTP_ROUTE,
@@ -24,7 +25,7 @@ from console.k8s.types import (
     Object,
     Ref,
 )
-from console.publishing.manifests import object_name
+from console.publishing.manifests import backend_name, object_name
 from console.publishing.types import Publication, PublicationKind
 
 
@@ -41,19 +42,26 @@ async def readiness(cluster: Cluster, publication: Publication, gateway: Gateway
     """Walk the gateway, the route (the generated one too) and the policies; the first problem is the verdict."""
     name, namespace = object_name(publication.name), publication.tenant
 
-    async def read(kind: Kind) -> Object | None:
+    async def read(kind: Kind, name: str = name) -> Object | None:
         return await cluster.get(Ref(kind, name, namespace))
 
     gateway_object = await cluster.get(Ref(GATEWAY, gateway.name, gateway.namespace))
     problems = [_gateway(gateway_object, gateway)]
     if publication.kind is PublicationKind.OPENAI:
-        ai_kinds = [AI_SERVICE_BACKEND, AI_GATEWAY_ROUTE]
-        if publication.origin.credential is not None:
-            ai_kinds.insert(1, BACKEND_SECURITY_POLICY)
-        for kind in ai_kinds:
-            problems.append(_ai_object(kind, await read(kind)))  # noqa: PERF401 - awaited in order
+        for backend in publication.backends:
+            of_backend = backend_name(publication, backend)
+            which = f" of {backend.origin.name}" if publication.others else ""
+            problems.append(_ai_object(AI_SERVICE_BACKEND, await read(AI_SERVICE_BACKEND, of_backend), which))
+            if backend.origin.endpoint.tls:
+                problems.append(_policy(BACKEND_TLS_POLICY, await read(BACKEND_TLS_POLICY, of_backend), which))
+            if backend.origin.credential is not None:
+                found = await read(BACKEND_SECURITY_POLICY, of_backend)
+                problems.append(_ai_object(BACKEND_SECURITY_POLICY, found, which))
+        problems.append(_ai_object(AI_GATEWAY_ROUTE, await read(AI_GATEWAY_ROUTE)))
     route = await read(HTTP_ROUTE)
     problems.append(_route(route, gateway))
+    if publication.kind is PublicationKind.OPENAI:
+        problems.append(_generated(route, publication))
     for kind in (SECURITY_POLICY, BACKEND_TRAFFIC_POLICY):
         problems.append(_policy(kind, await read(kind)))  # noqa: PERF401
     return _first(problems) or Verdict(ready=True, sentence="accepted and programmed")
@@ -72,16 +80,17 @@ def _gateway(gateway: Object | None, link: GatewayLink) -> Verdict | None:
     return _unless_true(programmed, f"Gateway {link.name}", "Programmed", gateway)
 
 
-def _ai_object(kind: Kind, found: Object | None) -> Verdict | None:
+def _ai_object(kind: Kind, found: Object | None, which: str = "") -> Verdict | None:
     """The AI kinds say Accepted/True or NotAccepted/False, and carry no observedGeneration."""
+    what = f"{kind.kind}{which}"
     if found is None:
-        return Verdict(False, f"{kind.kind} is not there yet")
+        return Verdict(False, f"{what} is not there yet")
     conditions = found.get("status", {}).get("conditions", [])
     refused = _condition(conditions, "NotAccepted")
     if refused is not None:
-        return Verdict(False, f"{kind.kind}: {refused.get('message') or refused.get('reason')}", final=True)
+        return Verdict(False, f"{what}: {refused.get('message') or refused.get('reason')}", final=True)
     if _condition(conditions, "Accepted") is None:
-        return Verdict(False, f"{kind.kind} is not accepted yet")
+        return Verdict(False, f"{what} is not accepted yet")
     return None
 
 
@@ -103,14 +112,28 @@ def _route(route: Object | None, link: GatewayLink) -> Verdict | None:
     return None
 
 
-def _policy(kind: Kind, policy: Object | None) -> Verdict | None:
+def _generated(route: Object | None, publication: Publication) -> Verdict | None:
+    """Whether the AI gateway's own HTTPRoute is that of the route as it is now: its status alone does not tell."""
+    if route is None:
+        return None
+    spec = route.get("spec", {})
+    refs: list[dict[str, Any]] = next((rule.get("backendRefs", []) for rule in spec.get("rules", [])), [])
+    there = [(one.get("name"), one.get("weight", 1)) for one in refs]
+    wanted = [(backend_name(publication, one), one.weight) for one in publication.backends]
+    if there == wanted and tuple(spec.get("hostnames", ())) == publication.hostnames:
+        return None
+    return Verdict(False, "the HTTPRoute does not have the AIGatewayRoute's backends and hostnames yet")
+
+
+def _policy(kind: Kind, policy: Object | None, which: str = "") -> Verdict | None:
+    what = f"{kind.kind}{which}"
     if policy is None:
-        return Verdict(False, f"{kind.kind} is not there")
+        return Verdict(False, f"{what} is not there")
     ancestors = policy.get("status", {}).get("ancestors", [])
     if not ancestors:
-        return Verdict(False, f"{kind.kind} is not seen yet")
+        return Verdict(False, f"{what} is not seen yet")
     for ancestor in ancestors:
-        problem = _unless_true(_condition(ancestor.get("conditions", []), "Accepted"), kind.kind, "Accepted", policy)
+        problem = _unless_true(_condition(ancestor.get("conditions", []), "Accepted"), what, "Accepted", policy)
         if problem is not None:
             return problem
     return None

@@ -131,8 +131,10 @@ class ApplyObject:
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         manifest = _marked(arguments["manifest"], operation)
         if manifest["kind"] == "Secret":
-            manifest = await self._with_credential(manifest, arguments["credential"])
-        applied = await self._cluster.apply(_permit(arguments, str(_ref(manifest))), manifest)
+            manifest = await _with_credential(self._credential, manifest, arguments["credential"])
+        # A repair takes over what other managers have changed; an update asks first, by failing.
+        force = bool(arguments.get("force"))
+        applied = await self._cluster.apply(_permit(arguments, str(_ref(manifest))), manifest, force=force)
         metadata = applied["metadata"]
         return f"{'changed' if undo.get('existed') else 'created'}, resourceVersion {metadata['resourceVersion']}"
 
@@ -151,17 +153,6 @@ class ApplyObject:
             return "left: somebody else has taken it over since"
         await self._cluster.delete(permit, ref, uid=live["metadata"]["uid"], wait=_DELETE_SECONDS)
         return "deleted again"
-
-    async def _with_credential(self, manifest: Object, provider: str) -> Object:
-        secret = await self._credential(provider)
-        if secret is None:
-            raise Refusal(
-                f"there is no credential for {provider}",
-                code="NO_CREDENTIALS",
-                then=f"export the provider's key, or set providers.{provider}.credential in the profile",
-            )
-        data = {"apiKey": base64.b64encode(secret.get_secret_value().encode()).decode()}
-        return manifest | {"data": data}
 
 
 class EnsureObject:
@@ -212,6 +203,33 @@ class DeleteObject:
         raise Failure(f"{_ref(arguments['object'])} is deleted and stays so", code="NOT_UNDOABLE")
 
 
+class RemoveObject(DeleteObject):
+    """Delete what nothing refers to any more. Undone by applying it again, a Secret with the credential of now."""
+
+    def __init__(self, cluster: Cluster, credential: Credential) -> None:
+        super().__init__(cluster)
+        self._credential = credential
+
+    async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
+        live = await self._cluster.get(_ref(arguments["object"]))
+        if live is None:
+            return {"uid": None, "before": None}
+        return {"uid": live["metadata"]["uid"], "before": cleaned(live) if live.get("kind") != "Secret" else None}
+
+    async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        manifest, ref = arguments["object"], _ref(arguments["object"])
+        if undo["uid"] is None:
+            return "was not there"
+        if await self._cluster.get(ref) is not None:
+            return "is there"
+        if manifest["kind"] == "Secret":
+            before = await _with_credential(self._credential, manifest, arguments["credential"])
+        else:
+            before = undo["before"]
+        await self._cluster.apply(system_permit("undo", target=str(ref)), before, force=True)
+        return "applied again"
+
+
 class SetSpec:
     """The publication's spec in the database, after an update. Undone by the spec before."""
 
@@ -220,20 +238,24 @@ class SetSpec:
 
     async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
         before, _, _ = await book.read(self._store, arguments["publication"]["name"])
-        return {"spec": before.as_spec()}
+        return {"spec": before.as_spec(), "origin": [before.origin.source, before.origin.name]}
 
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         publication = arguments["publication"]
-        await book.set_spec(self._store, publication["identifier"], publication["spec"])
+        origin = (publication["source"], publication["source_name"])
+        await book.set_spec(self._store, publication["identifier"], publication["spec"], origin)
         return "written"
 
     async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
-        await book.set_spec(self._store, arguments["publication"]["identifier"], undo["spec"])
+        publication = arguments["publication"]
+        # An older Modeldeck did not write the origin down: it could not change then.
+        source, name = undo.get("origin") or (publication["source"], publication["source_name"])
+        await book.set_spec(self._store, publication["identifier"], undo["spec"], (source, name))
         return "as before"
 
 
 class PublishEntry:
-    """Our entry in ``published_model_info``."""
+    """Our entry in ``published_model_info``. Undone by the one ``before``, or by removing it."""
 
     def __init__(self, writer: AccessWriter) -> None:
         self._writer = writer
@@ -249,9 +271,13 @@ class PublishEntry:
         return f"epoch {written.epoch}"
 
     async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        permit = system_permit("undo", target=arguments["name"])
+        before = arguments.get("before")
+        if undo["was_there"] and before not in (None, arguments["grant"]):
+            await self._writer.publish(permit, arguments["name"], Grant(**before), operation=operation)
+            return "as before"
         if undo["was_there"]:
             return "kept: it was there before"
-        permit = system_permit("undo", target=arguments["name"])
         endpoint = arguments["grant"]["endpoint_id"]
         await self._writer.unpublish(permit, arguments["name"], endpoint, operation=operation)
         return "removed again"
@@ -332,6 +358,17 @@ class Probe:
 def _ref(manifest: Mapping[str, Any]) -> Ref:
     metadata = manifest["metadata"]
     return Ref(kind_of(dict(manifest)), metadata["name"], metadata.get("namespace"))
+
+
+async def _with_credential(credential: Credential, manifest: Object, provider: str) -> Object:
+    secret = await credential(provider)
+    if secret is None:
+        raise Refusal(
+            f"there is no credential for {provider}",
+            code="NO_CREDENTIALS",
+            then=f"export the provider's key, or set providers.{provider}.credential in the profile",
+        )
+    return manifest | {"data": {"apiKey": base64.b64encode(secret.get_secret_value().encode()).decode()}}
 
 
 def _marked(manifest: Mapping[str, Any], operation: str) -> Object:

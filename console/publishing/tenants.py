@@ -1,23 +1,88 @@
-"""Tenants: the namespaces that carry our label."""
+"""Tenants: the namespaces that carry our label, and how much of what each may have."""
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
 from console.call import Call
-from console.k8s.types import LABEL_TENANT, NAMESPACE
-from console.outcome import Ending, Outcome
+from console.k8s.types import LABEL_TENANT, NAMESPACE, Object, Ref
+from console.keys import book as keys
+from console.keys.quotas import MAX_PUBLICATIONS, MAX_RPM, Quota, check, quota_of
+from console.outcome import Ending, Outcome, Refusal
 from console.publishing import book
 
 
 async def listing(call: Call) -> Outcome:
-    """The tenants that the operator may act for, with what each has published."""
+    """The tenants that the operator may act for, with what each has and may have."""
     cluster = await call.services.cluster()
     namespaces, _ = await cluster.list(NAMESPACE, labels=LABEL_TENANT)
     allowed = call.principal.tenants
-    published = await book.listing(await call.services.store(), tenants=None)
+    store = await call.services.store()
+    now = datetime.now(UTC)
+    published = Counter(publication.tenant for publication, _, _ in await book.listing(store, tenants=None))
+    issued = Counter(key.tenant for key in await keys.list_keys(store) if key.counts(now))
     rows = []
     for item in namespaces:
         name = item["metadata"]["name"]
         if allowed is None or name in allowed:
-            count = sum(publication.tenant == name for publication, _, _ in published)
-            rows.append({"name": name, "published": count, "created_at": item["metadata"].get("creationTimestamp")})
+            rows.append(_row(item, published[name], issued[name]))
     return Outcome(Ending.DONE, f"{len(rows)} tenants", data=sorted(rows, key=lambda row: row["name"]))
+
+
+def _row(namespace: Object, published: int, issued: int) -> dict[str, Any]:
+    metadata = namespace["metadata"]
+    quota, problem = Quota(), ""
+    try:
+        quota = quota_of(namespace)
+    except Refusal as refusal:
+        problem = str(refusal)
+    return {
+        "name": metadata["name"],
+        "published": published,
+        "max_published": quota.publications,
+        "publications": _share(published, quota.publications, problem),
+        "keys": issued,
+        "max_keys": quota.keys,
+        "keys_used": _share(issued, quota.keys, problem),
+        "max_rpm": quota.rpm,
+        "problem": problem,
+        "created_at": metadata.get("creationTimestamp"),
+    }
+
+
+def _share(used: int, most: int | None, problem: str) -> str:
+    """``3/10``; ``3`` without a limit; ``3/?`` where the limit cannot be read."""
+    if problem:
+        return f"{used}/?"
+    return str(used) if most is None else f"{used}/{most}"
+
+
+async def check_quota(call: Call, tenant: str, *, rpm: int | None, adds: int) -> None:
+    """Refuse a publication that the tenant's quota does not allow. Asks the cluster once.
+
+    Args:
+        rpm: requests per minute for each key that it will have; None: no limit of its own
+        adds: how many publications come on top of those there are; 0 for a change of one
+
+    Raises:
+        Refusal: there would be too many, or the limit is too high or missing, or the quota cannot be read.
+    """
+    cluster = await call.services.cluster()
+    namespace = await cluster.get(Ref(NAMESPACE, tenant, None))
+    if namespace is None:
+        return  # who plans the publication says that there is no such tenant
+    quota = quota_of(namespace)
+    if adds and quota.publications is not None:
+        there = len(await book.listing(await call.services.store(), tenants=[tenant]))
+        check(tenant, "publications", MAX_PUBLICATIONS, used=there + adds - 1, most=quota.publications)
+    if quota.rpm is not None and (rpm is None or rpm > quota.rpm):
+        asked = "no limit" if rpm is None else f"{rpm}"
+        raise Refusal(
+            f"tenant {tenant} may let a key have {quota.rpm} requests per minute at most ({MAX_RPM}), and {asked} was "
+            "asked for; nothing was changed",
+            code="QUOTA_EXCEEDED",
+            status=409,
+            then=f"add --rpm {quota.rpm}",
+        )

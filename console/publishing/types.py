@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -55,15 +55,89 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What clients may use; None is no limit. Counted per key."""
+    """What clients may use, and how patiently the gateway asks; None is no limit, or the gateway's own default.
+
+    requests_per_…, tokens_per_…, burst  for each key; ``burst`` is requests per second
+    tenant_…, model_requests_per_minute  totals: of all keys of a tenant, and of everybody
+    retries, retry_on                    how often another try is made, and after what: triggers of Envoy Gateway's
+                                         (``connect-failure``) and statuses (``503``); empty is the first of both
+    max_connections, max_pending         of the gateway to each backend, and how many requests may wait for one
+    max_parallel                         requests under way at once at each backend
+    timeout, idle_timeout                seconds for a request, and between two pieces of its answer
+    connect_timeout                      seconds for a connection to a backend
+    """
 
     requests_per_minute: int | None = None
     timeout_seconds: int = 300
+    requests_per_hour: int | None = None
+    requests_per_day: int | None = None
+    tokens_per_hour: int | None = None
+    tokens_per_day: int | None = None
+    burst: int | None = None
+    tenant_requests_per_minute: int | None = None
+    model_requests_per_minute: int | None = None
+    retries: int | None = None
+    retry_on: tuple[str, ...] = ()
+    max_connections: int | None = None
+    max_pending: int | None = None
+    max_parallel: int | None = None
+    connect_timeout_seconds: int | None = None
+    idle_timeout_seconds: int | None = None
+
+    def as_spec(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {"retry_on": list(self.retry_on)}
+
+    @classmethod
+    def of_spec(cls, spec: Mapping[str, Any]) -> Limits:
+        """What `as_spec` made; what an older Modeldeck did not know is as if it was not asked for."""
+        return cls(**{**spec, "retry_on": tuple(spec.get("retry_on", ()))})
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One of the places that a publication's requests go to.
+
+    weight     its share among those of the same priority; 0 gets none
+    priority   0 is asked first; a greater one only where all of a smaller one are out of order
+    suffix     of the names of its objects: they stay as they are, whatever becomes of the others
+    """
+
+    origin: Origin
+    weight: int = 1
+    priority: int = 0
+    suffix: str = ""
+
+    def as_spec(self) -> dict[str, Any]:
+        origin = {"source": self.origin.source, "name": self.origin.name, **_origin_spec(self.origin)}
+        return origin | {"weight": self.weight, "priority": self.priority, "suffix": self.suffix}
+
+    @classmethod
+    def of_spec(cls, spec: Mapping[str, Any]) -> Backend:
+        return cls(_origin(spec["source"], spec["name"], spec), spec["weight"], spec["priority"], spec["suffix"])
+
+
+def _origin_spec(origin: Origin) -> dict[str, Any]:
+    endpoint = origin.endpoint
+    return {
+        "served_as": origin.served_as,
+        "endpoint": {"host": endpoint.host, "port": endpoint.port, "tls": endpoint.tls, "prefix": endpoint.prefix},
+        "credential": origin.credential,
+        "model_id": origin.model_id,
+    }
+
+
+def _origin(source: str, name: str, spec: Mapping[str, Any]) -> Origin:
+    endpoint = Endpoint(**spec["endpoint"])
+    return Origin(source, name, spec["served_as"], endpoint, spec["credential"], spec["model_id"])
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One public name with everything that decides its objects. Its id is the ``endpoint_id`` of its grants."""
+    """One public name with everything that decides its objects. Its id is the ``endpoint_id`` of its grants.
+
+    origin, weight, suffix   the first backend; ``others`` beside it
+    hostnames                where clients call it; none is wherever the Gateway listens
+    """
 
     id: str
     name: str
@@ -71,19 +145,29 @@ class Publication:
     kind: PublicationKind
     origin: Origin
     limits: Limits = Limits()
+    weight: int = 1
+    suffix: str = ""
+    others: tuple[Backend, ...] = ()
+    hostnames: tuple[str, ...] = ()
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """All of them, those that are asked first first."""
+        return (Backend(self.origin, self.weight, 0, self.suffix), *self.others)
+
+    def with_backends(self, backends: Sequence[Backend]) -> Publication:
+        """The same with other backends, of which the first has priority 0."""
+        first, *others = backends
+        return replace(self, origin=first.origin, weight=first.weight, suffix=first.suffix, others=tuple(others))
 
     def as_spec(self) -> dict[str, Any]:
         """What the database keeps, and `of_spec` reads."""
-        endpoint = self.origin.endpoint
-        return {
-            "served_as": self.origin.served_as,
-            "endpoint": {"host": endpoint.host, "port": endpoint.port, "tls": endpoint.tls, "prefix": endpoint.prefix},
-            "credential": self.origin.credential,
-            "model_id": self.origin.model_id,
-            "limits": {
-                "requests_per_minute": self.limits.requests_per_minute,
-                "timeout_seconds": self.limits.timeout_seconds,
-            },
+        return _origin_spec(self.origin) | {
+            "limits": self.limits.as_spec(),
+            "weight": self.weight,
+            "suffix": self.suffix,
+            "others": [one.as_spec() for one in self.others],
+            "hostnames": list(self.hostnames),
         }
 
     @classmethod
@@ -98,15 +182,19 @@ class Publication:
         source: str,
         source_name: str,
     ) -> Publication:
-        origin = Origin(
-            source,
-            source_name,
-            spec["served_as"],
-            Endpoint(**spec["endpoint"]),
-            spec["credential"],
-            spec["model_id"],
+        """What `as_spec` made, of this or an older Modeldeck."""
+        return cls(
+            identifier,
+            name,
+            tenant,
+            PublicationKind(kind),
+            _origin(source, source_name, spec),
+            Limits.of_spec(spec["limits"]),
+            spec.get("weight", 1),
+            spec.get("suffix", ""),
+            tuple(Backend.of_spec(one) for one in spec.get("others", ())),
+            tuple(spec.get("hostnames", ())),
         )
-        return cls(identifier, name, tenant, PublicationKind(kind), origin, Limits(**spec["limits"]))
 
 
 class Effect(StrEnum):
@@ -196,7 +284,12 @@ class Published:
             "ready": self.ready,
             "reason": self.reason,
             "url": self.url,
-            "limits": publication.as_spec()["limits"],
+            "limits": publication.limits.as_spec(),
+            "backends": [
+                {"source": f"{one.origin.source} {one.origin.name}", "weight": one.weight, "priority": one.priority}
+                for one in publication.backends
+            ],
+            "hostnames": list(publication.hostnames),
             "created_at": self.created_at.isoformat(timespec="seconds"),
             "objects": list(self.objects),
             "endpoint_id": publication.id,

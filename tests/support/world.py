@@ -6,7 +6,7 @@ tests/e2e/test_console.py holds these shapes against those of the real services.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,8 @@ from console.catalog.index import Row
 from console.config import Profile
 from console.operations.types import Progress, StepState
 from console.outcome import Ending, Outcome, Refusal, Revealed, Unavailable
+from console.publishing.documentation import Check, Documentation, markdown
+from console.publishing.examples import examples_of
 from console.publishing.types import (
     Effect,
     Endpoint,
@@ -192,7 +194,9 @@ def _publication(name: str, tenant: str, offer: str, reason: str = "", **more: A
         "ready": not reason,
         "reason": reason,
         "url": _URL,
-        "limits": {"requests_per_minute": 60, "timeout_seconds": 300},
+        "limits": Limits(60).as_spec(),
+        "backends": [{"source": f"catalog {offer}", "weight": 1, "priority": 0}],
+        "hostnames": [],
         "created_at": moment(days=12),
         "objects": [f"{kind} {tenant}/{slug}" for kind in kinds],
         "endpoint_id": "e4659130-cda1-41a1-9de3-7bbb3d98a81a",
@@ -202,8 +206,8 @@ def _publication(name: str, tenant: str, offer: str, reason: str = "", **more: A
 
 PUBLISHED = [
     _publication("claude-sonnet", "globex", "openrouter/anthropic/claude-sonnet-4.5"),
-    _publication("iris", "acme", "", kind="traditional", limits={
-        "requests_per_minute": None, "timeout_seconds": 30}, url="https://llm.example.com/v1/models/iris:predict",
+    _publication("iris", "acme", "", kind="traditional", limits=Limits(timeout_seconds=30).as_spec(),
+        url="https://llm.example.com/v1/models/iris:predict",
         requests=12, source="isvc ml/sklearn-iris"),
     _publication("llama", "acme", "deepinfra/meta-llama/Llama-3.1-8B-Instruct"),
 ]  # fmt: skip
@@ -545,6 +549,22 @@ ACCESS = {
 }
 
 
+def docs(values: Mapping[str, Any]) -> Outcome:
+    """The page of the publication that is asked for, its examples checked a moment ago."""
+    row = next(row for row in PUBLISHED if row["name"] == values["name"])
+    publication = replace(REPAIR.publication, name=row["name"], tenant=row["tenant"])
+    base = row["url"].removesuffix("/v1/chat/completions")
+    told = "the examples' request was answered 200 in 23 ms"
+    examples = examples_of(publication, base)
+    text = markdown(publication, base, examples, Check(NOW, 200, told))
+    facts = {
+        "name": row["name"],
+        "checked": {"at": NOW.isoformat(timespec="seconds"), "status": 200, "good": True, "sentence": told},
+        "examples": [asdict(example) for example in examples],
+    }
+    return Outcome(Ending.DONE, f"{row['name']}: {told}", data=Documentation(text, [], facts))
+
+
 def world(**changes: Any) -> Script:
     """All is well."""
     script = Script(
@@ -568,6 +588,10 @@ def world(**changes: Any) -> Script:
             "models.compare": compare_model,
             "publish": plan,
             "update": Outcome(Ending.UNCHANGED, REPAIR.title, data=replace(REPAIR, changes=REPAIR.changes[:1])),
+            "publications.repair": Outcome(
+                Ending.UNCHANGED, REPAIR.title, data=replace(REPAIR, changes=REPAIR.changes[:1])
+            ),
+            "publications.docs": docs,
             "unpublish": Outcome(Ending.DONE, REMOVAL.title, data=REMOVAL),
         },
         rows=MODELS,

@@ -8,6 +8,8 @@ from pathlib import Path
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
+from keyring.backends import fail, null
+from pydantic import SecretStr
 
 from console import config
 from console.config import (
@@ -128,6 +130,7 @@ class Ring(KeyringBackend):
 
 def test_secrets_from_a_keyring_that_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     ring = Ring()
+    monkeypatch.setattr(keyring, "get_keyring", lambda: ring)
     monkeypatch.setattr(keyring, "get_password", ring.get_password)
     assert resolve_secret("keyring:modeldeck/valkey").get_secret_value() == "s3"
     with pytest.raises(Unavailable, match="has no modeldeck/other"):
@@ -136,6 +139,28 @@ def test_secrets_from_a_keyring_that_may_be_slow(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(config, "KEYRING_TIMEOUT_SECONDS", 0.05)
     with pytest.raises(Unavailable, match="did not answer"):
         resolve_secret("keyring:modeldeck/valkey")
+
+
+@pytest.mark.parametrize("backend", [fail.Keyring, null.Keyring, type("PlaintextKeyring", (Ring,), {})])
+def test_a_keyring_that_keeps_nothing_or_keeps_it_in_the_clear_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, backend: type[KeyringBackend]
+) -> None:
+    monkeypatch.setattr(keyring, "get_keyring", backend)
+    for ask in (lambda: resolve_secret("keyring:modeldeck/valkey"), lambda: config.read_keyring("modeldeck", "valkey")):
+        with pytest.raises(Unavailable, match=r"Keyring, which keeps nothing or keeps it in the clear; it is not used"):
+            ask()
+    with pytest.raises(Unavailable, match="not used"):
+        config.write_keyring("modeldeck", "valkey", SecretStr("s3"))
+    asked: list[str] = []
+
+    def prompt(question: str) -> str:
+        asked.append(question)
+        return "typed" if len(asked) == 1 else ""
+
+    assert resolve_secret("keyring:modeldeck/valkey", prompt).get_secret_value() == "typed"
+    assert asked[0].endswith("modeldeck/valkey")
+    with pytest.raises(Unavailable, match="not used"):
+        resolve_secret("keyring:modeldeck/valkey", prompt)
 
 
 def test_every_setting_is_documented() -> None:

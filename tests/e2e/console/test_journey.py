@@ -84,7 +84,7 @@ async def test_limits_are_changed_after_a_look_at_what_they_are(opened: Opens, s
         await operator.press("4")
         await operator.sees("● ready", "no request limit")
         await operator.press("u")
-        await operator.sees("Change a publication's limits: llama")
+        await operator.sees("Change a publication: llama")
         await operator.press("'30", "ctrl+s")
         await operator.sees("30 requests a minute for each key")
         await until(lambda: not operator.app.bridge.running)

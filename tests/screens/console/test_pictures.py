@@ -45,7 +45,7 @@ def syncing() -> Script:
 
 def drifted() -> Script:
     script = world.broken()
-    script.answers["update"] = Outcome(Ending.DONE, "repair", data=world.REPAIR)
+    script.answers["publications.repair"] = Outcome(Ending.DONE, "repair", data=world.REPAIR)
     return script
 
 

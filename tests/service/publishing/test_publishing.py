@@ -20,10 +20,12 @@ from console.k8s.types import (
     BACKEND_SECURITY_POLICY,
     BACKEND_TRAFFIC_POLICY,
     HTTP_ROUTE,
+    NAMESPACE,
     SECRET,
     SECURITY_POLICY,
     Ref,
 )
+from console.keys.quotas import MAX_PUBLICATIONS, MAX_RPM
 from console.operations.types import Progress, StepState
 from console.outcome import Ending
 from console.publishing.types import Plan
@@ -278,3 +280,27 @@ async def test_an_update_fails_no_request(stack: Running) -> None:
     await asyncio.gather(*callers)
     assert len(statuses) > 20
     assert set(statuses) == {200}
+
+
+async def test_a_tenants_quota_holds_for_what_is_published_and_for_its_limits(stack: Running) -> None:
+    cluster = await stack.services.cluster()
+    namespace = Ref(NAMESPACE, "acme", None)
+
+    async def annotate(values: dict[str, str | None]) -> None:
+        labels = (await cluster.get(namespace) or {})["metadata"]["labels"]
+        metadata = {"name": "acme", "labels": labels, "annotations": {k: v for k, v in values.items() if v}}
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        await cluster.apply(system_permit("test"), manifest, force=True)
+
+    await annotate({MAX_PUBLICATIONS: "1", MAX_RPM: "60"})
+    try:
+        assert (await stack.publish("unlimited")).code == "QUOTA_EXCEEDED"
+        assert (await stack.publish("first", rpm="60")).ending is Ending.DONE
+        assert (await stack.publish("second", rpm="60")).code == "QUOTA_EXCEEDED"
+        for change in ({"rpm": "61"}, {"no_rpm": True}):
+            outcome = await stack.do("update", name="first", **change)
+            assert (outcome.ending, outcome.code) == (Ending.REFUSED, "QUOTA_EXCEEDED")
+        row = next(row for row in (await stack.do("tenants.list")).data if row["name"] == "acme")
+        assert (row["publications"], row["max_rpm"]) == ("1/1", 60)
+    finally:
+        await annotate({})

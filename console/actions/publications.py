@@ -1,0 +1,118 @@
+"""Actions on publications as a whole: documentation, declaration, several at once."""
+
+from console.actions.registry import Action, Column, Kind, Parameter
+from console.guard import Danger, Role
+
+_BULK = "console.publishing.bulk"
+_NAME = Parameter("name", "its public name", positional=True, required=True)
+_PLAN = Parameter("plan", "show what would change, and change nothing", Kind.FLAG, default=False)
+_STOP = Parameter("stop", "end at the first that fails", Kind.FLAG, default=False)
+_UNDO = Parameter(
+    "undo_on_failure", "end at the first that fails, and take back what this run has done", Kind.FLAG, default=False
+)
+
+ACTIONS = (
+    Action(
+        "publications.docs",
+        "Show how to call a publication",
+        "console.publishing.documentation:docs",
+        (
+            _NAME,
+            Parameter("unchecked", "do not send the examples' request first", Kind.FLAG, default=False),
+        ),
+        target="name",
+        details="In Markdown: URL, headers, limits, errors, examples. Their request is sent before they are shown.",
+    ),
+    Action(
+        "publications.export",
+        "Export a publication",
+        "console.publishing.export:export",
+        (
+            _NAME,
+            Parameter("declaration", "as the file that publications apply takes", Kind.FLAG, default=False),
+        ),
+        target="name",
+        details="As manifests in YAML, without the credential.",
+    ),
+    Action(
+        "publications.drift",
+        "Show what is otherwise than published",
+        "console.publishing.drift:listing",
+        (Parameter("name", "only this one", positional=True),),
+        target="name",
+        columns=(
+            Column("MODEL", "name"),
+            Column("OBJECT", "object"),
+            Column("FIELD", "field"),
+            Column("SHOULD BE", "wanted"),
+            Column("IS", "found"),
+            Column("BY", "by"),
+            Column("AT", "at"),
+        ),
+        details="Field by field, with who changed it, and objects that no publication has any more.",
+    ),
+    Action(
+        "publications.repair",
+        "Repair a publication",
+        "console.publishing.repair:repair",
+        (_NAME, _PLAN),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        target="name",
+        details="What was changed by hand becomes what the publication says, whoever has changed it.",
+    ),
+    Action(
+        "publications.adopt",
+        "Adopt what was changed by hand",
+        "console.publishing.repair:adopt",
+        (_NAME, _PLAN),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        target="name",
+        details="Limits and timeouts become the publication's own. What cannot be adopted is named, and left.",
+    ),
+    Action(
+        "publications.apply",
+        "Publish what a file declares",
+        f"{_BULK}:apply",
+        (
+            Parameter("file", "the declaration, in YAML", Kind.DOCUMENT, positional=True, required=True),
+            _PLAN,
+            _STOP,
+            _UNDO,
+        ),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        details="What is so already is left as it is. Nothing is unpublished because it is not in the file.",
+    ),
+    Action(
+        "publications.publish",
+        "Publish several models",
+        f"{_BULK}:publish_many",
+        (
+            Parameter("model", "as publish takes it", positional=True, required=True, many=True),
+            Parameter("tenant", "tenant that publishes them"),
+            Parameter("rpm", "requests per minute for each key", Kind.INTEGER, minimum=1),
+            Parameter("timeout", "the longest a request may take", Kind.DURATION, default=300),
+            _PLAN,
+            _STOP,
+            _UNDO,
+        ),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        details="Each under the last part of its name. Run again, it goes on with what is not done.",
+    ),
+    Action(
+        "publications.unpublish",
+        "Unpublish several models",
+        f"{_BULK}:unpublish_many",
+        (
+            Parameter("name", "their public names", positional=True, required=True, many=True),
+            _PLAN,
+            _STOP,
+        ),
+        role=Role.PUBLISHER,
+        danger=Danger.DESTRUCTIVE,
+        details="Clients get 404 from then on.",
+    ),
+)

@@ -1,0 +1,146 @@
+"""What the operations on keys share: their steps, and the way through the journal to the proof at the gateway."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from datetime import UTC, datetime
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from console.access.propagation import Propagation, everywhere
+from console.access.types import digest_of
+from console.access.writer import EPOCH_KEY
+from console.call import Call
+from console.keys import book
+from console.keys.proving import Finding, by_entry, by_request
+from console.keys.steps import text_of
+from console.keys.types import Generation, Key
+from console.operations.types import NewOperation, Recovery, Step
+from console.outcome import Ending, ModeldeckError, Outcome, Revealed, Unavailable
+
+PROPAGATION_SECONDS = 8.0
+"""Longer than the entry of a worker that died lives (console/access/mirror.py): it is not waited for in vain."""
+
+
+async def own_key(call: Call) -> Key:
+    key = await book.read_key(await call.services.store(), call["key"])
+    call.permit.covers(key.tenant)
+    return key
+
+
+def issue(call: Call, key: Key, number: int, text: str, now: datetime) -> tuple[Step, Step]:
+    digest = digest_of(text, call.services.profile.access.salt)
+    row = {
+        "key": key.id,
+        "generation": number,
+        "digest": digest,
+        "last_four": text[-4:],
+        "issued_at": text_of(now),
+    }
+    entry = about(call, key) | {"generation": number, "digest": digest, "not_after": None}
+    return (
+        Step("keys.generation", f"generation {number} of {key.id}", row),
+        Step("keys.entry", f"gateway entry of generation {number}", entry),
+    )
+
+
+def end(call: Call, key: Key, generation: Generation, when: datetime, now: datetime) -> list[Step]:
+    """A generation works until ``when``; where that is now, it is dropped."""
+    if when <= now:
+        return [drop(call, key, generation), ended_row(key, generation, now, now)]
+    entry = about(call, key) | {
+        "generation": generation.number,
+        "digest": generation.digest,
+        "not_after": text_of(when),
+    }
+    return [
+        ended_row(key, generation, when, None),
+        Step("keys.entry", f"grace of generation {generation.number}", entry),
+    ]
+
+
+def drop(call: Call, key: Key, generation: Generation) -> Step:
+    arguments = about(call, key) | {"digest": generation.digest}
+    return Step("keys.drop", f"generation {generation.number} dropped", arguments)
+
+
+def ended_row(key: Key, generation: Generation, when: datetime, revoked_at: datetime | None) -> Step:
+    arguments = {
+        "key": key.id,
+        "digest": generation.digest,
+        "not_after": text_of(when),
+        "revoked_at": text_of(revoked_at),
+    }
+    return Step("keys.end", f"end of generation {generation.number}", arguments)
+
+
+def about(call: Call, key: Key) -> dict[str, Any]:
+    return {"key": key.id, "action": call.permit.action, "actor": call.permit.actor}
+
+
+async def journaled(
+    call: Call,
+    key: Key,
+    steps: tuple[Step, ...],
+    *,
+    verb: str,
+    text: str | None = None,
+    recovery: Recovery = Recovery.UNDO,
+) -> Outcome:
+    """Run the steps, then wait until every gateway worker decides by them."""
+    runner = await call.services.runner()
+    new = NewOperation(call.permit.action, f"key {key.id}", key.tenant, call.permit.actor, steps, recovery)
+    record, outcome = await runner.run(new, call.emit)
+    if outcome.ending is not Ending.DONE:
+        return outcome
+    propagation = await _propagated(call)
+    fresh = await book.read_key(await call.services.store(), key.id)
+    findings = await _findings(call, fresh, text)
+    complete = isinstance(propagation, Propagation) and propagation.complete
+    wrong = [finding.text for finding in findings if finding.contradicts]
+    complete = complete and not wrong
+    told = [str(propagation), *(finding.text for finding in findings)]
+    with contextlib.suppress(ModeldeckError):  # the change is made: a full disk must not cost the key's text now
+        await (await call.services.journal()).note(record.id, "; ".join(told))
+    data = fresh.as_json(datetime.now(UTC)) | {"operation": record.id}
+    return dataclasses.replace(
+        outcome,
+        ending=Ending.DONE if complete else Ending.PENDING,
+        summary=f"key {key.id} ({key.name}) {verb}: {'; '.join([str(propagation), *wrong])}",
+        proof=(*outcome.proof, *told) if complete else (),
+        data=data,
+        revealed=Revealed(text) if text is not None else None,
+        then="" if complete else "modeldeck status",
+    )
+
+
+async def _findings(call: Call, key: Key, text: str | None) -> list[Finding]:
+    """The new text by a request, what a rotation concerns by its entry. Like the propagation, it undoes nothing."""
+    if not call.permit.action.startswith(("keys.create", "keys.rotate", "keys.finish", "keys.withdraw", "keys.extend")):
+        return []
+    profile, found = call.services.profile, []
+    if text is not None:
+        found.append(await by_request(await call.services.http(), profile, key, key.generations[-1].number, text))
+    try:
+        redis = await call.services.redis()
+        untried = key.generations[-2:] if text is None else key.generations[-2:-1]
+        found += [await by_entry(redis, profile, key, generation) for generation in untried]
+    except (RedisError, OSError, Unavailable) as problem:
+        found.append(Finding(f"what the entries say is not known: {type(problem).__name__}"))
+    return found
+
+
+async def _propagated(call: Call) -> Propagation | str:
+    """How far the gateway's workers are, or why that is not known.
+
+    The change itself is made by now: whatever fails here must neither call it undone nor lose the key's text.
+    """
+    try:
+        redis: Redis = await call.services.redis()
+        epoch = int(await redis.get(EPOCH_KEY) or 0)
+        return await everywhere(redis, epoch, timeout=PROPAGATION_SECONDS)
+    except (RedisError, OSError, Unavailable) as problem:
+        return f"written, and not proven at the gateway: Redis stopped answering ({type(problem).__name__})"

@@ -1,0 +1,231 @@
+"""Drift: where the cluster and Redis are otherwise than a publication says, field by field, and who made it so."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from console.access.codec import Malformed, published_document
+from console.access.types import PUBLISHED_KEY
+from console.call import Call
+from console.guard import system_permit
+from console.k8s.errors import NotServed
+from console.k8s.types import (
+    AI_GATEWAY_ROUTE,
+    AI_SERVICE_BACKEND,
+    BACKEND,
+    BACKEND_SECURITY_POLICY,
+    BACKEND_TLS_POLICY,
+    BACKEND_TRAFFIC_POLICY,
+    HTTP_ROUTE,
+    SECRET,
+    SECURITY_POLICY,
+    Object,
+    ref_of,
+)
+from console.outcome import Ending, Outcome, Unavailable
+from console.publishing import book
+from console.publishing.diff import field_changes
+from console.publishing.managers import NOBODY, Writer, added_by_others, written_by
+from console.publishing.manifests import LABEL_PUBLICATION, credential_of, manifests
+from console.publishing.plan import grant_for
+from console.publishing.types import Publication, PublicationState
+
+KINDS = (
+    SECRET,
+    BACKEND,
+    BACKEND_TLS_POLICY,
+    AI_SERVICE_BACKEND,
+    BACKEND_SECURITY_POLICY,
+    BACKEND_TRAFFIC_POLICY,
+    SECURITY_POLICY,
+    AI_GATEWAY_ROUTE,
+    HTTP_ROUTE,
+)
+"""Every kind that a publication has objects of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that is otherwise, or with an empty ``path`` a whole object or entry.
+
+    wanted, found   JSON texts; None is absent
+    by              who wrote it, where Kubernetes knows
+    added           the path of a field that we do not ask for; empty for the others
+    foreign         it belongs to somebody else, and is not ours to put right
+    """
+
+    target: str
+    path: str
+    wanted: str | None
+    found: str | None
+    by: Writer = NOBODY
+    added: tuple[str, ...] = ()
+    foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A publication's objects as they should be, and where they and its entry are otherwise."""
+
+    publication: Publication
+    wanted: Mapping[str, Object]
+    differences: tuple[Difference, ...]
+
+    @property
+    def entry(self) -> str:
+        return entry_target(self.publication)
+
+
+def entry_target(publication: Publication) -> str:
+    return f"{PUBLISHED_KEY} {publication.name}"
+
+
+async def listing(call: Call) -> Outcome:
+    """Every difference of every publication, or of one, and what is left of publications that are gone."""
+    store = await call.services.store()
+    if call["name"]:
+        publication, state, _ = await book.read(store, call["name"])
+        call.permit.covers(publication.tenant)
+        chosen = [(publication, state)]
+    else:
+        tenants = call.principal.tenants
+        listed = await book.listing(store, tenants=None if tenants is None else sorted(tenants))
+        chosen = [(publication, state) for publication, state, _ in listed]
+    rows: list[dict[str, Any]] = []
+    # What an operation is at work on is about to change.
+    for publication, state in chosen:
+        if state is PublicationState.READY:
+            compared = await compare(call, publication)
+            rows += [_row(publication.name, publication.tenant, one) for one in compared.differences]
+    if not call["name"]:
+        rows += await _leftovers(call)
+    names = {row["name"] for row in rows}
+    summary = f"{len(rows)} differences in {len(names)} publications" if rows else "everything is as it should be"
+    then = f"modeldeck publications repair {rows[0]['name']}" if rows and rows[0]["name"] else ""
+    return Outcome(Ending.DONE, summary, data=rows, then=then)
+
+
+async def compare(call: Call, publication: Publication) -> Compared:
+    """What is otherwise, by a server-side dry run of every object; nothing is changed."""
+    profile = call.services.profile
+    wanted = {
+        str(ref_of(one)): one
+        for one in manifests(publication, profile.gateway, header_prefix=profile.access.header_prefix)
+    }
+    found = await asyncio.gather(*(_object(call, publication, one) for one in wanted.values()))
+    differences = [difference for differences in found for difference in differences]
+    return Compared(publication, wanted, (*differences, *await _entry(call, publication)))
+
+
+async def _object(call: Call, publication: Publication, manifest: Object) -> list[Difference]:
+    cluster = await call.services.cluster()
+    ref = ref_of(manifest)
+    target = str(ref)
+    live = await cluster.get(ref)
+    if live is None:
+        return [Difference(target, "", "there", None)]
+    owner = live["metadata"].get("labels", {}).get(LABEL_PUBLICATION)
+    if owner != publication.id:
+        path = f"metadata.labels.{json.dumps(LABEL_PUBLICATION)}"
+        shown = None if owner is None else json.dumps(owner)
+        by = written_by(live, path)
+        return [Difference(target, path, json.dumps(publication.id), shown, by, foreign=True)]
+    if manifest["kind"] == "Secret":
+        manifest = await _with_credential(call, publication, manifest)
+    permit = system_permit(call.permit.action, target=target).on_behalf_of(call.permit.actor)
+    # Forced, for a field that another manager has taken is what is looked for; a dry run takes nothing.
+    would = await cluster.apply(permit, manifest, force=True, dry_run=True)
+    found = [
+        Difference(target, one.path, one.after, one.before, written_by(live, one.path))
+        for one in field_changes(live, would)
+    ]
+    for added, value, by in added_by_others(live, manifest):
+        text = json.dumps(value, ensure_ascii=False)
+        found.append(Difference(target, ".".join(added), None, text, by, added=added))
+    return found
+
+
+async def _with_credential(call: Call, publication: Publication, manifest: Object) -> Object:
+    """With the credential that it should hold; where that is not known here, what it holds is not judged."""
+    provider = credential_of(publication, manifest)
+    secret = await call.services.provider_credential(provider) if provider else None
+    if secret is None:
+        return {name: value for name, value in manifest.items() if name != "data"}
+    return {**manifest, "data": {"apiKey": base64.b64encode(secret.get_secret_value().encode()).decode()}}
+
+
+async def _entry(call: Call, publication: Publication) -> list[Difference]:
+    target = entry_target(publication)
+    wanted = grant_for(publication).as_json()
+    try:
+        current = published_document(await (await call.services.redis()).get(PUBLISHED_KEY)).get(publication.name)
+    except Malformed as problem:
+        return [Difference(PUBLISHED_KEY, "", "well-formed", f"malformed: {problem}", foreign=True)]
+    except (RedisError, OSError) as problem:
+        raise Unavailable(f"Redis cannot be read: {type(problem).__name__}", code="REDIS_UNAVAILABLE") from problem
+    if current is None:
+        return [Difference(target, "", "there", None)]
+    found = current if isinstance(current, dict) else {}
+    foreign = found.get("endpoint_id") != publication.id
+    return [
+        Difference(target, name, _text(wanted.get(name)), _text(found.get(name)), foreign=foreign)
+        for name in dict.fromkeys([*wanted, *found])
+        if wanted.get(name) != found.get(name)
+    ]
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+async def _leftovers(call: Call) -> list[dict[str, Any]]:
+    """Objects with our label that no publication asks for. What a controller made of another object goes with that."""
+    cluster, profile = await call.services.cluster(), call.services.profile
+    wanted = set()
+    for publication, _, _ in await book.listing(await call.services.store()):
+        for manifest in manifests(publication, profile.gateway, header_prefix=profile.access.header_prefix):
+            wanted.add((str(ref_of(manifest)), publication.id))
+    rows = []
+    for kind in KINDS:
+        try:
+            objects, _ = await cluster.list(kind, labels=LABEL_PUBLICATION)
+        except NotServed:
+            continue
+        for one in objects:
+            metadata = one["metadata"]
+            allowed = call.principal.tenants is None or metadata.get("namespace") in call.principal.tenants
+            target = str(ref_of(one))
+            known = (target, metadata["labels"][LABEL_PUBLICATION]) in wanted
+            if not known and allowed and not metadata.get("ownerReferences"):
+                found = Difference(target, "", None, "there", written_by(one, "metadata"), foreign=True)
+                rows.append(_row("", metadata.get("namespace"), found))
+    return rows
+
+
+def _row(name: str, tenant: str | None, one: Difference) -> dict[str, Any]:
+    return {
+        "name": name,
+        "tenant": tenant,
+        "object": one.target,
+        "field": one.path,
+        "wanted": one.wanted,
+        "found": one.found,
+        "by": one.by.name,
+        "at": one.by.at,
+        "repairable": not one.foreign,
+    }
+
+
+def by_target(differences: Sequence[Difference]) -> dict[str, list[Difference]]:
+    """The differences of each object or entry, in their order."""
+    found: dict[str, list[Difference]] = {}
+    for one in differences:
+        found.setdefault(one.target, []).append(one)
+    return found

@@ -1,0 +1,230 @@
+"""A publication's limits: what of them can be held, and the BackendTrafficPolicy that holds them.
+
+Envoy Gateway v1alpha1 (gateway.md §1.3). Every field of `Limits` has its place in the policy, or is refused here: a
+limit that is accepted is one that is enforced. Rules of one policy are OR-ed, so that whichever is exceeded says 429.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from console.config import GatewayLink
+from console.outcome import Refusal
+from console.publishing.types import Limits, Publication, PublicationKind
+
+OPTIONS: Mapping[str, str] = {
+    "rpm": "requests_per_minute",
+    "rph": "requests_per_hour",
+    "rpd": "requests_per_day",
+    "tph": "tokens_per_hour",
+    "tpd": "tokens_per_day",
+    "burst": "burst",
+    "tenant_rpm": "tenant_requests_per_minute",
+    "model_rpm": "model_requests_per_minute",
+    "retries": "retries",
+    "retry_on": "retry_on",
+    "max_connections": "max_connections",
+    "max_pending": "max_pending",
+    "max_parallel": "max_parallel",
+    "connect_timeout": "connect_timeout_seconds",
+    "idle_timeout": "idle_timeout_seconds",
+    "timeout": "timeout_seconds",
+}
+"""The limits by the names of their options."""
+
+TOKENS_KEY = "llm_total_token"
+"""Under which the AI gateway notes what a request has cost, in its own metadata."""
+_TOKENS_NAMESPACE = "io.envoy.ai_gateway"
+_MOST = 2**32 - 1
+_LONGEST_SECONDS = 24 * 3600
+_MOST_RETRIES = 10
+_TRIGGERS = ("connect-failure", "refused-stream", "reset", "reset-before-request", "gateway-error", "5xx")
+_DEFAULT_RETRY_ON = ("connect-failure", "refused-stream", "503")
+_TOKENS = ("tokens_per_hour", "tokens_per_day")
+_SMALLER_FIRST = (
+    ("burst", "requests_per_minute", "requests_per_hour", "requests_per_day"),
+    ("tokens_per_hour", "tokens_per_day"),
+    ("requests_per_minute", "tenant_requests_per_minute", "model_requests_per_minute"),
+)
+_PARAMETER = "INVALID_PARAMETER"
+_RATE = "RATE_LIMIT_CONFIG_FAILED"
+_SECONDS = ("timeout_seconds", "connect_timeout_seconds", "idle_timeout_seconds")
+_LONG = ("requests_per_hour", "requests_per_day")
+
+
+def changed(before: Limits, given: Mapping[str, Any], lifted: Iterable[str] = ()) -> Limits:
+    """Limits with what was given in the place of what was; options that are None are left as they are.
+
+    Raises:
+        Refusal: an option is given and lifted at once, cannot be lifted, or is none.
+    """
+    values: dict[str, Any] = {OPTIONS[option]: value for option, value in given.items() if value not in (None, ())}
+    for written in lifted:
+        option = written.lower().replace("-", "_")
+        if option not in OPTIONS:
+            raise _refusal(f"there is no limit {written!r}", then=f"one of {', '.join(OPTIONS)}", code=_PARAMETER)
+        if option == "timeout":
+            raise _refusal("a request has always a timeout", then="set another with --timeout", code=_PARAMETER)
+        if OPTIONS[option] in values:
+            raise _refusal(f"{option} is given and lifted at once", code=_PARAMETER)
+        values[OPTIONS[option]] = () if option == "retry_on" else None
+        if option == "retries":
+            values.setdefault("retry_on", ())
+    return dataclasses.replace(before, **values)
+
+
+def check(publication: Publication, gateway: GatewayLink) -> tuple[str, ...]:
+    """What an operator should know about the limits before they are in effect.
+
+    Raises:
+        Refusal: the policy, or this gateway, cannot hold one of them (RATE_LIMIT_CONFIG_FAILED for what is counted).
+    """
+    limits = publication.limits
+    _check_values(limits)
+    for names in _SMALLER_FIRST:
+        given = [(_shown(name), getattr(limits, name)) for name in names if getattr(limits, name) is not None]
+        for (small, least), (large, most) in itertools.pairwise(given):
+            if least > most:
+                raise _refusal(f"{small} {least} is more than {large} {most}, and would never be reached")
+    if limits.retry_on and not limits.retries:
+        raise _refusal("it is said after what to retry, and not how often", then="add --retries", code=_PARAMETER)
+    tokens = [name for name in _TOKENS if getattr(limits, name) is not None]
+    if tokens and publication.kind is PublicationKind.TRADITIONAL:
+        raise _refusal(f"{_shown(tokens[0])} cannot be counted: a predict request has no tokens", then=_without(tokens))
+    if tokens and not gateway.global_limiter:
+        raise _refusal(
+            f"{_shown(tokens[0])} needs Envoy Gateway's global rate limiter, and this profile says that there is none",
+            then=f"start Envoy Gateway with a rate-limit backend and set gateway.global_limiter, or {_without(tokens)}",
+        )
+    fallbacks = len({one.priority for one in publication.backends}) - 1
+    if limits.retries is not None and limits.retries < fallbacks:
+        raise _refusal(
+            f"each fallback is one more try: {fallbacks} of them need at least as many retries, not {limits.retries}",
+            then=f"--retries {fallbacks}, or leave it out",
+            code=_PARAMETER,
+        )
+    long = [name for name in _LONG if getattr(limits, name) is not None]
+    if long and not gateway.global_limiter:
+        return (f"{_shown(long[0])} is counted by each gateway replica for itself, and anew after its restart",)
+    return ()
+
+
+def _check_values(limits: Limits) -> None:
+    for one in dataclasses.fields(limits):
+        value = getattr(limits, one.name)
+        if value is None or one.name == "retry_on":
+            continue
+        least, most = (0, _MOST_RETRIES) if one.name == "retries" else (1, _MOST)
+        if one.name in _SECONDS:
+            most = _LONGEST_SECONDS
+        if not least <= value <= most:
+            unit = " seconds" if one.name in _SECONDS else ""
+            code = _RATE if one.name == "burst" or "_per_" in one.name else _PARAMETER
+            raise _refusal(f"{_shown(one.name)} is {value}: possible are {least} to {most}{unit}", code=code)
+    for condition in limits.retry_on:
+        status = condition.isdecimal() and len(condition) == 3 and 400 <= int(condition) <= 599
+        if not status and condition not in _TRIGGERS:
+            allowed = f"a status from 400 to 599, or {', '.join(_TRIGGERS)}"
+            raise _refusal(
+                f"{condition[:40]!r} is nothing after which to retry", then=f"it is {allowed}", code=_PARAMETER
+            )
+
+
+def traffic(publication: Publication, gateway: GatewayLink, header_prefix: str) -> dict[str, Any]:
+    """The policy's spec, but for what it targets."""
+    limits = publication.limits
+    http = {"requestTimeout": f"{limits.timeout_seconds}s"}
+    if limits.idle_timeout_seconds is not None:
+        http["streamIdleTimeout"] = f"{limits.idle_timeout_seconds}s"
+    timeout: dict[str, Any] = {"http": http}
+    if limits.connect_timeout_seconds is not None:
+        timeout["tcp"] = {"connectTimeout": f"{limits.connect_timeout_seconds}s"}
+    spec: dict[str, Any] = {"timeout": timeout}
+    rules = list(_rules(limits, header_prefix))
+    if rules:
+        spec["rateLimit"] = {"global" if gateway.global_limiter else "local": {"rules": rules}}
+    retry = _retry(publication)
+    if retry:
+        spec["retry"] = retry
+    breaker = {
+        "maxConnections": limits.max_connections,
+        "maxPendingRequests": limits.max_pending,
+        "maxParallelRequests": limits.max_parallel,
+    }
+    if any(value is not None for value in breaker.values()):
+        spec["circuitBreaker"] = {name: value for name, value in breaker.items() if value is not None}
+    return spec
+
+
+def token_costs(limits: Limits) -> list[dict[str, str]]:
+    """The AIGatewayRoute's ``llmRequestCosts``: without them nothing is noted, and token limits would count nothing."""
+    if all(getattr(limits, name) is None for name in _TOKENS):
+        return []
+    return [{"metadataKey": TOKENS_KEY, "type": "TotalToken"}]
+
+
+def _rules(limits: Limits, prefix: str) -> Iterator[dict[str, Any]]:
+    """One rule for each limit; a bucket for each value of a header that the authorizer sets."""
+    for name, header, unit in (
+        ("burst", "key-id", "Second"),
+        ("requests_per_minute", "key-id", "Minute"),
+        ("requests_per_hour", "key-id", "Hour"),
+        ("requests_per_day", "key-id", "Day"),
+        ("tenant_requests_per_minute", "tenant", "Minute"),
+        ("model_requests_per_minute", "model", "Minute"),
+        ("tokens_per_hour", "key-id", "Hour"),
+        ("tokens_per_day", "key-id", "Day"),
+    ):
+        value = getattr(limits, name)
+        if value is None:
+            continue
+        rule: dict[str, Any] = {
+            "clientSelectors": [{"headers": [{"name": f"{prefix}-{header}", "type": "Distinct"}]}],
+            "limit": {"requests": value, "unit": unit},
+        }
+        if name in _TOKENS:
+            # A request is let in where anything is left, and what it has cost is known when its answer ends.
+            metadata = {"namespace": _TOKENS_NAMESPACE, "key": TOKENS_KEY}
+            rule["cost"] = {
+                "request": {"from": "Number", "number": 0},
+                "response": {"from": "Metadata", "metadata": metadata},
+            }
+        yield rule
+
+
+def _retry(publication: Publication) -> dict[str, Any]:
+    """Where a request goes again; a fallback is such another try, with the next backends in their order."""
+    limits = publication.limits
+    fallbacks = len({one.priority for one in publication.backends}) - 1
+    retries = limits.retries if limits.retries is not None else fallbacks or None
+    if retries is None:
+        return {}
+    retry: dict[str, Any] = {"numRetries": retries}
+    if not retries:
+        return retry
+    conditions = limits.retry_on or _DEFAULT_RETRY_ON
+    triggers = [one for one in conditions if not one.isdecimal()]
+    statuses = [int(one) for one in conditions if one.isdecimal()]
+    retry["retryOn"] = {"triggers": [*triggers, *(["retriable-status-codes"] if statuses else [])]}
+    if statuses:
+        retry["retryOn"]["httpStatusCodes"] = statuses
+    if fallbacks:
+        retry["numAttemptsPerPriority"] = 1
+    return retry
+
+
+def _shown(name: str) -> str:
+    """``requests per minute``, ``timeout``."""
+    return name.removesuffix("_seconds").replace("_", " ")
+
+
+def _without(names: Iterable[str]) -> str:
+    options = {field: option for option, field in OPTIONS.items()}
+    return f"leave out {' and '.join(f'--{options[name]}' for name in names)}"
+
+
+def _refusal(message: str, *, then: str = "", code: str = _RATE) -> Refusal:
+    return Refusal(f"{message}; nothing was changed", code=code, then=then)

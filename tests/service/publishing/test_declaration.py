@@ -1,0 +1,177 @@
+"""Publications as files, and several at once: export, apply, bulk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from console.actions import REGISTRY
+from console.actions.perform import perform
+from console.guard import Principal, Role
+from console.k8s.types import AI_GATEWAY_ROUTE, HTTP_ROUTE, SECRET
+from console.operations.types import Progress
+from console.outcome import Ending
+from console.publishing.types import Plan
+from console.services import Services
+from tests.support.stack import ADMIN, MODEL, Running
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+OTHER = "deepinfra/meta-llama/Llama-3.1-70B-Instruct"
+
+
+def _file(*publications: dict[str, Any]) -> str:
+    return yaml.safe_dump({"apiVersion": "modeldeck.dev/v1", "publications": list(publications)})
+
+
+def _entry(name: str, model: str = MODEL, **more: Any) -> dict[str, Any]:
+    return {"name": name, "tenant": "acme", "model": model, **more}
+
+
+async def _text(stack: Running, name: str, **values: Any) -> str:
+    outcome = await stack.do("publications.export", name=name, **values)
+    assert outcome.ending is Ending.DONE, outcome
+    return str(outcome.data.text)
+
+
+async def test_the_exported_manifests_are_taken_by_kubectl_and_hold_no_secret(stack: Running, tmp_path: Path) -> None:
+    await stack.publish(rpm=60)
+    text = await _text(stack, "llama")
+    assert text == await _text(stack, "llama")
+    credential = (stack.layout.secrets / "sample-provider").read_text()
+    assert credential not in text
+    for gone in ("managedFields", "status:", "resourceVersion", "\ndata:"):
+        assert gone not in text
+    assert "stringData.apiKey is the credential for deepinfra" in text
+    objects = list(yaml.safe_load_all(text))
+    assert [one["kind"] for one in objects][-1] == "AIGatewayRoute"
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.prefix) / "bin" / "kubectl"),
+        f"--kubeconfig={stack.services.profile.kubernetes.kubeconfig}",
+        *("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"),
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        out, err = await process.communicate(text.encode())
+    assert process.returncode == 0, err.decode()
+    assert out.decode().count("serverside-applied") == len(objects)
+
+
+async def test_a_declaration_is_brought_about_once_and_written_back_the_same(stack: Running) -> None:
+    text = _file(
+        _entry("one", limits={"requests_per_minute": 60, "timeout_seconds": 120}),
+        _entry("two", OTHER, also=[f"{MODEL}=3"]),
+    )
+    planned = await stack.do("publications.apply", file=text, plan=True)
+    assert isinstance(planned.data, Plan)
+    assert any("one" in change.target for change in planned.data.changes)
+    assert (await stack.do("published")).data == []
+    outcome = await stack.do("publications.apply", file=text)
+    assert (outcome.ending, outcome.data) == (Ending.DONE, {"done": 2}), outcome
+    assert (await stack.do("publications.apply", file=text)).ending is Ending.UNCHANGED
+    assert (await stack.do("publications.apply", file=text, plan=True)).ending is Ending.UNCHANGED
+    for name in ("one", "two"):
+        back = await _text(stack, name, declaration=True)
+        assert (await stack.do("publications.apply", file=back)).ending is Ending.UNCHANGED, back
+    changed = back.replace("=3", "=5")
+    assert (await stack.do("publications.apply", file=changed)).ending is Ending.DONE
+    assert "=5" in await _text(stack, "two", declaration=True)
+
+
+async def test_a_declaration_does_not_reach_into_another_tenant_or_publication(stack: Running) -> None:
+    globex = Principal("g", Role.PUBLISHER, frozenset({"globex"}))
+    assert (await stack.do("publications.apply", who=globex, file=_file(_entry("x")))).ending is Ending.REFUSED
+    viewer = Principal("v", Role.VIEWER)
+    assert (await stack.do("publications.apply", who=viewer, file=_file(_entry("x")))).status == 403
+    await stack.publish("mine")
+    other = await stack.do("publications.apply", file=_file(_entry("mine", tenant="globex")))
+    assert (other.ending, other.code) == (Ending.REFUSED, "ALREADY_PUBLISHED")
+    assert (await stack.do("publications.export", who=globex, name="mine")).code == "TENANT_FORBIDDEN"
+    assert (await stack.do("publications.apply", file="publications: 1")).code == "INVALID_DECLARATION"
+
+
+async def test_several_are_published_and_one_that_fails_stops_nobody_else(stack: Running) -> None:
+    models = (MODEL, "deepinfra/no/such-model", OTHER)
+    heard: list[Any] = []
+    outcome = await stack.do("publications.publish", model=models, tenant="acme", emit=heard.append)
+    assert (outcome.ending, outcome.exit_code, outcome.data) == (Ending.PARTIAL, 4, {"done": 2, "refused": 1})
+    assert [item.state for item in outcome.items] == ["done", "refused", "done"]
+    assert "MODEL_NOT_FOUND" in outcome.items[1].detail
+    assert len([told for told in heard if isinstance(told, str)]) == 3
+    again = await stack.do("publications.publish", model=models, tenant="acme")
+    assert again.data == {"unchanged": 2, "refused": 1}
+    names = ("Llama-3.1-8B-Instruct", "Llama-3.1-70B-Instruct")
+    taken = await stack.do("publications.unpublish", name=(*names, "never-was"))
+    assert (taken.ending, taken.data) == (Ending.PARTIAL, {"done": 2, "refused": 1})
+    assert (await stack.do("publications.unpublish", name=names)).ending is Ending.UNCHANGED
+    assert await stack.objects(SECRET, AI_GATEWAY_ROUTE, HTTP_ROUTE) == []
+
+
+async def test_stop_and_undo_on_failure(stack: Running) -> None:
+    await stack.publish("kept")
+    await stack.publish("changed", rpm=10)
+    text = _file(
+        _entry("kept"),
+        _entry("changed", limits={"requests_per_minute": 20}),
+        _entry("new"),
+        _entry("wrong", "deepinfra/no/such-model"),
+        _entry("never", OTHER),
+    )
+    outcome = await stack.do("publications.apply", file=text, undo_on_failure=True)
+    assert (outcome.ending, outcome.code) == (Ending.FAILED, "MODEL_NOT_FOUND"), outcome
+    assert [item.state for item in outcome.items] == ["unchanged", "undone", "undone", "refused", "not begun"]
+    rows = {row["name"]: row for row in (await stack.do("published")).data}
+    assert set(rows) == {"kept", "changed"}
+    assert rows["changed"]["limits"]["requests_per_minute"] == 10
+    assert set(await stack.entries()) == {"kept", "changed"}
+    stopped = await stack.do("publications.apply", file=text, stop=True)
+    assert [item.state for item in stopped.items] == ["unchanged", "done", "done", "refused", "not begun"]
+
+
+async def test_a_cancelled_run_says_what_is_done(stack: Running) -> None:
+    begun = asyncio.Event()
+
+    def hear(told: Any) -> None:
+        if isinstance(told, Progress) and first_done:
+            begun.set()
+        elif isinstance(told, str):
+            first_done.append(told)
+
+    first_done: list[str] = []
+    task = asyncio.create_task(stack.do("publications.publish", model=(MODEL, OTHER), tenant="acme", emit=hear))
+    async with asyncio.timeout(10):
+        await begun.wait()
+    task.cancel()
+    outcome = await task
+    assert (outcome.ending, [item.state for item in outcome.items]) == (Ending.PARTIAL, ["done", "cancelled"])
+    assert list(await stack.entries()) == ["Llama-3.1-8B-Instruct"]
+
+
+async def test_the_plan_of_several_is_one(stack: Running) -> None:
+    planned = await stack.do("publications.publish", model=(MODEL, OTHER), tenant="acme", plan=True)
+    assert planned.ending is Ending.DONE
+    assert len(json.dumps(planned.as_json())) > 1000
+    twice = await stack.do("publications.publish", model=(MODEL, MODEL), tenant="acme")
+    assert twice.code == "DUPLICATE_NAME"
+    assert await stack.entries() == {}
+
+
+async def test_a_protected_profile_asks_for_each_name_that_is_unpublished(stack: Running) -> None:
+    await stack.publish()
+    profile = stack.services.profile.model_copy(update={"protected": True})
+    async with Services(profile) as services:
+        action = REGISTRY["publications.unpublish"]
+        outcome = await perform(services, action, {"name": ["llama"]}, ADMIN, confirmed="yes")
+        assert (outcome.code, outcome.then) == ("FORBIDDEN", "modeldeck unpublish NAME")
+        planned = await perform(services, action, {"name": ["llama"], "plan": True}, ADMIN)
+    assert isinstance(planned.data, Plan)
+    assert list(await stack.entries()) == ["llama"]
