@@ -339,6 +339,9 @@ KEYS = [
 def show_key(values: Mapping[str, Any]) -> Outcome:
     key = next(key for key in KEYS if values["key"] in (key["id"], key["name"]))
     data = {name: value for name, value in key.items() if name not in ("model_count", "grace_left")}
+    data["timeline"] = [
+        {"at": key["created_at"], "what": "created", "detail": "everywhere after 21 ms (2 of 2 workers)", "by": "mara"}
+    ]
     return Outcome(Ending.DONE, f"key {key['id']}", data=data)
 
 
@@ -574,7 +577,21 @@ def world(**changes: Any) -> Script:
             "status": Outcome(Ending.DONE, "all parts are well", data=list(health().rows)),
             "published": listed(PUBLISHED),
             "tenants.list": listed(
-                [{"name": name, "published": 1, "created_at": moment(days=80)} for name in ("acme", "globex")]
+                [
+                    {
+                        "name": name,
+                        "published": 1,
+                        "max_published": None,
+                        "publications": "1",
+                        "keys": 3,
+                        "max_keys": 20,
+                        "keys_used": "3/20",
+                        "max_rpm": None,
+                        "problem": "",
+                        "created_at": moment(days=80),
+                    }
+                    for name in ("acme", "globex")
+                ]
             ),
             "keys.list": list_keys,
             "keys.show": show_key,
