@@ -6,6 +6,7 @@ DESIGN.md §4; error bodies have OpenAI's shape.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import re
@@ -79,7 +80,8 @@ class Denied:
 
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9\-._~+/]+=*) *\Z")
 """RFC 9110 §11.1 (the scheme is case-insensitive) and RFC 6750 §2.1 (b64token)."""
-_MODEL_LESS = ("/v1/batches", "/v1/files")
+_WITHOUT_MODEL = frozenset({"/v1/models", "/v1/batches", "/v1/files"})
+_BELOW_WITHOUT_MODEL = ("/v1/batches/", "/v1/files/")
 _MAX_KEY = 512
 
 
@@ -185,7 +187,7 @@ def _comes_from(client: str | None, networks: tuple[Network, ...]) -> bool:
 
 
 def _needs_no_model(path: str) -> bool:
-    return path == "/v1/models" or any(path == root or path.startswith(root + "/") for root in _MODEL_LESS)
+    return path in _WITHOUT_MODEL or path.startswith(_BELOW_WITHOUT_MODEL)
 
 
 def _models_asked_for(ask: Ask, path: str) -> list[str] | Denied:
@@ -212,7 +214,7 @@ _MODEL_PATH = re.compile(r"/v1/models/([^/:]+)(?::\w+)?\Z|/v2/models/([^/]+)(?:/
 
 def _model_in(path: str) -> str | None:
     """The model that a path names: ``/v1/models/NAME``, ``…/NAME:predict`` and ``/v2/models/NAME/…`` (KServe)."""
-    match = _MODEL_PATH.match(path)
+    match = _MODEL_PATH.match(path) if "/models/" in path else None
     return unquote(match[1] or match[2]) if match else None
 
 
@@ -240,11 +242,20 @@ def _no_key(
 
 def _headers(entry: KeyEntry, name: str | None, grant: Grant | None, prefix: str) -> dict[str, str]:
     """What the upstream is told. Values that cannot be header text are left out rather than mangled."""
-    values = {"model": name, "key-id": entry.key_id, "tenant": entry.tenant}
+    names = _header_names(prefix)
+    found: tuple[str | None, ...] = (name, entry.key_id, entry.tenant)
     if grant is not None:
-        values |= {"endpoint-id": grant.endpoint_id, "model-id": grant.model_id, "project-id": grant.project_id}
+        found += (grant.endpoint_id, grant.model_id, grant.project_id)
     return {
-        f"{prefix}-{field}": value
-        for field, value in values.items()
+        header: value
+        for header, value in zip(names, found, strict=False)
         if value and value.isascii() and value.isprintable()
     }
+
+
+@functools.cache
+def _header_names(prefix: str) -> tuple[str, ...]:
+    """In the order of `_headers`; made once, for this runs once per request of every client."""
+    return tuple(
+        f"{prefix}-{field}" for field in ("model", "key-id", "tenant", "endpoint-id", "model-id", "project-id")
+    )
