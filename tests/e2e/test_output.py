@@ -93,6 +93,8 @@ async def test_a_terminal_that_goes_away_undoes_what_was_under_way(shell: Shell,
     process = await asyncio.create_subprocess_exec(
         *shell.command("publish", MODEL, "--name", "cut", "--tenant", "acme"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        # Tests that run in the background of a shell are told to ignore Ctrl-C, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     told = b""
