@@ -194,9 +194,9 @@ async def test_an_update_of_backends_that_fails_at_any_step_is_as_it_was(stack: 
         assert (outcome.ending, outcome.code) == (Ending.FAILED, "NETWORK"), number
         assert sorted(await stack.objects(*EVERY_KIND)) == before, number
         assert await stack.entries() == entries, number
-        row = (await stack.do("published", name="llama")).data[0]
-        assert (row["source"], row["reason"]) == (f"catalog {MODEL}", ""), number
-        await until(lambda: _served_by(stack, key, "deepinfra"), within=5)
+        assert (await stack.do("published", name="llama")).data[0]["source"] == f"catalog {MODEL}", number
+        await until(lambda: _is_well(stack), what=f"step {number}")
+        await until(lambda: _served_by(stack, key, "deepinfra"))
 
 
 async def test_a_process_killed_while_it_changes_backends_is_recovered_from(stack: Running) -> None:
@@ -210,7 +210,12 @@ async def test_a_process_killed_while_it_changes_backends_is_recovered_from(stac
         (record,) = await recover_once(journal, Runner(journal, StepKinds(stack.services)))
         assert record.state is OperationState.FAILED
         assert (sorted(await stack.objects(*EVERY_KIND)), await stack.entries()) == (before, entries)
-        await until(lambda: _served_by(stack, key, "deepinfra"), within=5)
+        await until(lambda: _served_by(stack, key, "deepinfra"))
+
+
+async def _is_well(stack: Running) -> bool:
+    """The controllers have seen what was put back."""
+    return (await stack.do("published", name="llama")).data[0]["reason"] == ""
 
 
 async def _served_by(stack: Running, key: str, upstream: str) -> bool:
