@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.events import Resize
 
 from console.actions import REGISTRY, Action
 from console.actions.parameters import read_document
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from console.bridge import Job
 
 Values = dict[str, Any]
+_FRAME_ROWS = 3
+"""Of a form's window: its border, and the row of its keys."""
 
 
 class FormWindow(Dialog[Values | None]):
@@ -34,24 +37,30 @@ class FormWindow(Dialog[Values | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave it", id="form.leave")]
     DEFAULT_CSS = """
     FormWindow > .dialog--box { max-height: 90%; padding: 0 1; }
-    FormWindow Form { height: auto; max-height: 100%; }
+    FormWindow Form { height: auto; }
     """
 
     def __init__(self, title: str, specs: Collection[FieldSpec], note: str = "") -> None:
         super().__init__()
         self._title = title
         self._note = note
+        self._above = 1
         self._form = Form(specs)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog--box"):
             note = wrapped(self._note, box_width(self.app.size.width)) if self._note else []
+            self._above = 1 + len(note)
             yield Note([(self._title, "strong")], *[[(line, "muted")] for line in note])
             yield self._form
             yield KeyFooter()
 
     def on_mount(self) -> None:
         self._form.focus()
+
+    def on_resize(self, event: Resize) -> None:
+        # A long form scrolls between its title and its keys, which stay.
+        self._form.styles.max_height = max(3, event.size.height * 9 // 10 - _FRAME_ROWS - self._above)
 
     def on_form_submitted(self, event: Form.Submitted) -> None:
         event.stop()
@@ -70,6 +79,7 @@ def ask_values(
     defaults: Mapping[str, Any] | None = None,
     shown: str = "",
     hide: Collection[str] = (),
+    lift: str = "",
 ) -> None:
     """Ask for what is not given, then do it.
 
@@ -77,6 +87,7 @@ def ask_values(
         defaults: what stands in the fields at first, in place of the action's own defaults
         shown: what it is done to, for the title
         hide: parameters that are not asked for and keep their defaults
+        lift: the parameter that names what is taken away: the fields that had something in them and were emptied
     """
     action = REGISTRY[identifier]
 
@@ -88,6 +99,8 @@ def ask_values(
                 return
             try:
                 filled = _as_texts(action, _as_lists(action, values))
+                if lift:
+                    filled[lift] = tuple(spec.name for spec in specs if spec.default and spec.name not in values)
             except Refusal as problem:
                 screen.deck.tell(problem.outcome())
                 return
@@ -127,8 +140,8 @@ async def specs_for(
     specs = []
     for spec in specs_of(parameter for parameter in action.parameters if parameter.name not in {*given, *hide}):
         found = spec
-        if defaults.get(spec.name) is not None:
-            found = replace(found, default=str(defaults[spec.name]))
+        if (default := defaults.get(spec.name)) is not None:
+            found = replace(found, default=", ".join(default) if isinstance(default, list | tuple) else str(default))
         if spec.kind is FieldKind.DURATION and found.default.isdecimal():
             found = replace(found, default=spelled_duration(int(found.default)))
         if spec.name == "tenant" and (tenants := await names(screen, "tenants.list")):

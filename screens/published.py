@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from console.publishing.types import Plan
+from console.publishing.types import LIMIT_OPTIONS, Plan
 from screens.details import Details, Fact, Line, Title, local_time
 from screens.forms import ask_values
 from screens.frame import DeckScreen, begin
@@ -115,9 +115,17 @@ class PublishedScreen(DeckScreen):
 
     def action_update(self) -> None:
         if row := self.row:
-            limits = row["limits"]
-            values = {"name": row["name"], "rpm": limits["requests_per_minute"], "timeout": limits["timeout_seconds"]}
-            ask_values(self, "update", {"name": row["name"]}, defaults=values, shown=row["name"], hide=("plan",))
+            values = {option: row["limits"][field] for option, field in LIMIT_OPTIONS.items()}
+            values["hostname"] = row["hostnames"]
+            ask_values(
+                self,
+                "update",
+                {"name": row["name"]},
+                defaults=values,
+                shown=row["name"],
+                hide=("plan", "no", "no_rpm"),
+                lift="no",
+            )
 
     def action_diff(self) -> None:
         """What is otherwise than it should be, and a way to repair it."""

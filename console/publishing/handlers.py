@@ -21,6 +21,7 @@ from console.publishing.readiness import readiness
 from console.publishing.steps import as_arguments
 from console.publishing.tenants import check_quota
 from console.publishing.types import (
+    LIMIT_OPTIONS,
     Effect,
     Limits,
     Plan,
@@ -41,7 +42,7 @@ async def publish(call: Call) -> Outcome:
     cluster = await call.services.cluster()
     await check_tenant(cluster, tenant)
     store = await call.services.store()
-    wanted = limits.changed(Limits(), {option: call[option] for option in limits.OPTIONS})
+    wanted = limits.changed(Limits(), {option: call[option] for option in LIMIT_OPTIONS})
     publication = Publication(str(uuid.uuid4()), name, tenant, kind, found.origin, wanted, hostnames=call["hostname"])
     if call["weight"] is not None:
         publication = dataclasses.replace(publication, weight=call["weight"])
@@ -76,7 +77,7 @@ async def update(call: Call) -> Outcome:
     call.permit.covers(before.tenant)
     if state is not PublicationState.READY:
         raise conflict(f"{before.name} is {state.value}; nothing was changed", code="OPERATION_UNDER_WAY")
-    given = {option: call[option] for option in limits.OPTIONS}
+    given = {option: call[option] for option in LIMIT_OPTIONS}
     lifted = {name.lower() for name in call["no"]}
     hostnames = call["hostname"] or (() if "hostname" in lifted else before.hostnames)
     lifted.discard("hostname")

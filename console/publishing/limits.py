@@ -13,27 +13,7 @@ from typing import Any
 
 from console.config import GatewayLink
 from console.outcome import Refusal
-from console.publishing.types import Limits, Publication, PublicationKind
-
-OPTIONS: Mapping[str, str] = {
-    "rpm": "requests_per_minute",
-    "rph": "requests_per_hour",
-    "rpd": "requests_per_day",
-    "tph": "tokens_per_hour",
-    "tpd": "tokens_per_day",
-    "burst": "burst",
-    "tenant_rpm": "tenant_requests_per_minute",
-    "model_rpm": "model_requests_per_minute",
-    "retries": "retries",
-    "retry_on": "retry_on",
-    "max_connections": "max_connections",
-    "max_pending": "max_pending",
-    "max_parallel": "max_parallel",
-    "connect_timeout": "connect_timeout_seconds",
-    "idle_timeout": "idle_timeout_seconds",
-    "timeout": "timeout_seconds",
-}
-"""The limits by the names of their options."""
+from console.publishing.types import LIMIT_OPTIONS, Limits, Publication, PublicationKind
 
 TOKENS_KEY = "llm_total_token"
 """Under which the AI gateway notes what a request has cost, in its own metadata."""
@@ -61,16 +41,18 @@ def changed(before: Limits, given: Mapping[str, Any], lifted: Iterable[str] = ()
     Raises:
         Refusal: an option is given and lifted at once, cannot be lifted, or is none.
     """
-    values: dict[str, Any] = {OPTIONS[option]: value for option, value in given.items() if value not in (None, ())}
+    values: dict[str, Any] = {
+        LIMIT_OPTIONS[option]: value for option, value in given.items() if value not in (None, ())
+    }
     for written in lifted:
         option = written.lower().replace("-", "_")
-        if option not in OPTIONS:
-            raise _refusal(f"there is no limit {written!r}", then=f"one of {', '.join(OPTIONS)}", code=_PARAMETER)
+        if option not in LIMIT_OPTIONS:
+            raise _refusal(f"there is no limit {written!r}", then=f"one of {', '.join(LIMIT_OPTIONS)}", code=_PARAMETER)
         if option == "timeout":
             raise _refusal("a request has always a timeout", then="set another with --timeout", code=_PARAMETER)
-        if OPTIONS[option] in values:
+        if LIMIT_OPTIONS[option] in values:
             raise _refusal(f"{option} is given and lifted at once", code=_PARAMETER)
-        values[OPTIONS[option]] = () if option == "retry_on" else None
+        values[LIMIT_OPTIONS[option]] = () if option == "retry_on" else None
         if option == "retries":
             values.setdefault("retry_on", ())
     return dataclasses.replace(before, **values)
@@ -222,7 +204,7 @@ def _shown(name: str) -> str:
 
 
 def _without(names: Iterable[str]) -> str:
-    options = {field: option for option, field in OPTIONS.items()}
+    options = {field: option for option, field in LIMIT_OPTIONS.items()}
     return f"leave out {' and '.join(f'--{options[name]}' for name in names)}"
 
 

@@ -53,6 +53,27 @@ class Origin:
     model_id: str | None = None
 
 
+LIMIT_OPTIONS: Mapping[str, str] = {
+    "rpm": "requests_per_minute",
+    "rph": "requests_per_hour",
+    "rpd": "requests_per_day",
+    "tph": "tokens_per_hour",
+    "tpd": "tokens_per_day",
+    "burst": "burst",
+    "tenant_rpm": "tenant_requests_per_minute",
+    "model_rpm": "model_requests_per_minute",
+    "retries": "retries",
+    "retry_on": "retry_on",
+    "max_connections": "max_connections",
+    "max_pending": "max_pending",
+    "max_parallel": "max_parallel",
+    "connect_timeout": "connect_timeout_seconds",
+    "idle_timeout": "idle_timeout_seconds",
+    "timeout": "timeout_seconds",
+}
+"""The limits by the names of their options."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What clients may use, and how patiently the gateway asks; None is no limit, or the gateway's own default.

@@ -88,6 +88,11 @@ async def test_limits_are_changed_after_a_look_at_what_they_are(opened: Opens, s
         await operator.press("'30", "ctrl+s")
         await operator.sees("30 requests a minute for each key")
         await until(lambda: not operator.app.bridge.running)
+        await operator.press("u")
+        await operator.sees("Change a publication", "30", "^s apply")
+        await operator.press("backspace", "backspace", "ctrl+s")
+        await operator.sees("no request limit")
+        await until(lambda: not operator.app.bridge.running)
 
 
 async def test_what_others_do_is_shown_without_a_key(opened: Opens, stack: Running) -> None:

@@ -10,7 +10,7 @@ import pytest
 from console.config import GatewayLink
 from console.outcome import Refusal
 from console.publishing import limits
-from console.publishing.types import Backend, Endpoint, Limits, Origin, Publication, PublicationKind
+from console.publishing.types import LIMIT_OPTIONS, Backend, Endpoint, Limits, Origin, Publication, PublicationKind
 
 LOCAL, GLOBAL = GatewayLink(), GatewayLink(global_limiter=True)
 EVERY = Limits(
@@ -45,7 +45,7 @@ def a_publication(kind: PublicationKind = PublicationKind.OPENAI, fallbacks: int
 
 
 def test_every_limit_has_its_place() -> None:
-    assert {field.name for field in dataclasses.fields(Limits)} == set(limits.OPTIONS.values())
+    assert {field.name for field in dataclasses.fields(Limits)} == set(LIMIT_OPTIONS.values())
     for field in dataclasses.fields(Limits):
         assert getattr(EVERY, field.name) != getattr(Limits(), field.name), f"{field.name} is not tried here"
     publication = dataclasses.replace(a_publication(), limits=EVERY)
