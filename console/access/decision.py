@@ -80,7 +80,8 @@ class Denied:
 
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9\-._~+/]+=*) *\Z")
 """RFC 9110 §11.1 (the scheme is case-insensitive) and RFC 6750 §2.1 (b64token)."""
-_WITHOUT_MODEL = frozenset({"/v1/models", "/v1/batches", "/v1/files"})
+MODELS_PATH = "/v1/models"
+_WITHOUT_MODEL = frozenset({MODELS_PATH, "/v1/batches", "/v1/files"})
 _BELOW_WITHOUT_MODEL = ("/v1/batches/", "/v1/files/")
 _MAX_KEY = 512
 

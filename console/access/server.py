@@ -28,7 +28,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from console.access.body import inspect_body
-from console.access.decision import Allowed, Ask, Body, Denied, bearer, decide
+from console.access.decision import MODELS_PATH, Allowed, Ask, Body, Denied, bearer, decide
 from console.access.mirror import Mirror
 from console.access.types import digest_of
 from console.access.used import FLUSH_SECONDS, Tally
@@ -66,11 +66,16 @@ class Judge:
         self._tally = tally
 
     def decide(self, ask: Ask, now: float) -> Allowed | Denied:
-        """The decision; 503 while the mirror's view may not be decided on."""
+        """The decision; 503 while the mirror's view may not be decided on.
+
+        Looking at the list of models is no use of a key: it is also how Modeldeck proves a key after a rotation, and
+        that must not look as if somebody still used the old text.
+        """
         answer = self.unavailable(now) or decide(
             self.mirror.snapshot, ask, now=now, salt=self.rules.salt, prefix=self.rules.header_prefix
         )
-        if self._tally is not None:
+        looked = isinstance(answer, Allowed) and ask.path.partition("?")[0] == MODELS_PATH
+        if self._tally is not None and not looked:
             self._tally.saw(answer, ask.client, now)
         return answer
 
@@ -105,7 +110,7 @@ class Authorizer:
                 await _answer(send, 200, headers, b"")
             else:
                 await _refuse(send, answer)
-        elif path == "/v1/models":
+        elif path == MODELS_PATH:
             await self._list_models(scope, send)
         elif path == "/healthz":
             healthy = not self.draining and self.mirror.usable(time.time())
@@ -143,7 +148,7 @@ class Authorizer:
     async def _list_models(self, scope: Scope, send: Send) -> None:
         """What the key may call, in OpenAI's list form; prompts of a budgateway are no models."""
         authorizations = tuple(v.decode("latin-1") for n, v in scope["headers"] if n == b"authorization")
-        ask = Ask(authorizations, scope["method"], "/v1/models", body=Body.NONE)
+        ask = Ask(authorizations, scope["method"], MODELS_PATH, body=Body.NONE)
         answer = self._judge.decide(ask, time.time())
         if isinstance(answer, Denied):
             await _refuse(send, answer)

@@ -8,10 +8,13 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from console.access.decision import Allowed, Denied
+from console.access.decision import Allowed, Ask, Body, Denied
+from console.access.server import Judge
 from console.access.types import digest_of
 from console.access.used import COUNTS, KEYS, Tally, denials, requests_of, uses_of
+from console.config import AccessRules
 from console.local.valkey import Valkey
+from tests.service.access.test_hostile import KEY, MODEL, Known
 
 ONE, TWO = digest_of("one"), digest_of("two")
 
@@ -38,6 +41,18 @@ async def test_what_was_let_through_is_counted_by_key_and_by_model(valkey: Valke
     assert (uses[TWO].count, uses[TWO].client) == (2, None)
     assert await requests_of(redis, ["llama", "qwen", "other"]) == {"llama": 4, "qwen": 1, "other": 0}
     await gateway.aclose()
+
+
+async def test_looking_at_the_list_of_models_is_no_use(redis: Redis) -> None:
+    """Or the proof after a rotation would look as if somebody still used the old text."""
+    tally = Tally(redis)
+    judge = Judge(Known(), AccessRules(), tally)
+    for path, model in (("/v1/models?limit=5", None), ("/v1/models", None), ("/v1/files", None), ("/x", MODEL)):
+        body = Body.NONE if model is None else Body.OK
+        answer = judge.decide(Ask((f"Bearer {KEY}",), path=path, model=model, body=body), time.time())
+        assert isinstance(answer, Allowed), path
+    await tally.flush()
+    assert (await uses_of(redis, [digest_of(KEY)]))[digest_of(KEY)].count == 2
 
 
 async def test_refusals_are_counted_by_code_and_leave_no_trace_by_key(valkey: Valkey, redis: Redis) -> None:
