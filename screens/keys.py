@@ -38,6 +38,9 @@ COLUMNS = (
     Column("state", "STATE", 22, priority=8, sortable=True),
 )
 
+_ROTATING_SECONDS, _QUIET_SECONDS = 5, 60
+"""After how long the uses are read again, while a key rotates and otherwise."""
+
 
 class KeysScreen(DeckScreen):
     """Every key that this operator may see, and the generations of the one under the cursor."""
@@ -63,6 +66,7 @@ class KeysScreen(DeckScreen):
         super().__init__()
         self._rows: dict[str, Mapping[str, Any]] = {}
         self._read_at = datetime.now(UTC)
+        self._watched = False
         self._sort = ("name", False)
         self._all = False
 
@@ -81,6 +85,7 @@ class KeysScreen(DeckScreen):
 
     async def load(self) -> None:
         rows = await self.listed("keys.list", {"all": self._all} | self.in_tenant())
+        self._watched = rows is not None  # what failed is told once, and read again when there is news
         if rows is None:
             return
         before = self._rows
@@ -100,6 +105,10 @@ class KeysScreen(DeckScreen):
             self._show()
             if any(self._grace_left(self._rows[key]) == 0 for key in rotating):
                 self.stale()
+        # Uses come without an event, and whether the old text is still used is what a rotation waits for.
+        age_seconds = (datetime.now(UTC) - self._read_at).total_seconds()
+        if self._watched and age_seconds >= (_ROTATING_SECONDS if rotating else _QUIET_SECONDS):
+            self.stale()
 
     def _grace_left(self, row: Mapping[str, Any]) -> float:
         return max(0.0, float(row["grace_left"]) - (datetime.now(UTC) - self._read_at).total_seconds())
@@ -270,5 +279,10 @@ def _generation(generation: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"{generation['digest']} {sign('more')}{generation['last_four']}  ", "muted"),
         (f"{issued:{day}}  ", ""),
         (f"{state.glyph} {words:<16}", state.paint),
-        (f"  {generation['uses']} uses, {_used(generation)}" if generation["uses"] else "", "muted"),
+        (
+            f"  {generation['uses']} {'use' if generation['uses'] == 1 else 'uses'}, {_used(generation)}"
+            if generation["uses"]
+            else "",
+            "muted",
+        ),
     ]

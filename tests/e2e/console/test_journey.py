@@ -127,3 +127,14 @@ async def test_nothing_is_told_twice_to_the_journal(opened: Opens, stack: Runnin
         begun = [job for job in operator.app.bridge.jobs if job.action.id == "publish"]
         assert len(begun) == 1
         await until(lambda: not operator.app.bridge.running)
+
+
+async def test_while_a_key_rotates_it_is_seen_whether_the_old_text_is_still_used(opened: Opens, stack: Running) -> None:
+    await stack.publish()
+    old = await stack.key("turning")
+    await stack.do("keys.rotate", key="turning")
+    async with opened((120, 40)) as operator:
+        await operator.press("5")
+        await operator.sees("turning", "rotating", "gen 1", "never used")
+        assert (await stack.chat(old, "llama")).status_code == 200
+        await operator.sees("1 use, now")
