@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context, Decimal, Inexact
+from functools import lru_cache
 from typing import Any
 
 from console.catalog.types import Per, Price, PriceKind, PriceState
@@ -78,15 +79,20 @@ def amount(raw: object) -> Decimal | None:
     Raises:
         NotAPrice: it is something else.
     """
-    if raw is None:
-        return None
-    if isinstance(raw, bool) or not isinstance(raw, (str, int, Decimal)):
+    return _number(_sent(raw))
+
+
+def _sent(raw: object) -> str:
+    if isinstance(raw, bool) or not (raw is None or isinstance(raw, (str, int, Decimal))):
         raise NotAPrice(f"a {type(raw).__name__} is not a price")
-    text = raw_text(raw)
+    return raw_text(raw)
+
+
+def _number(text: str) -> Decimal | None:
     if not text:
         return None
     found = _NUMBER.fullmatch(text)
-    if len(text) > _RAW_LIMIT or not found:
+    if not found:  # nor where it was too long, and was cut
         raise NotAPrice("it is not a number")
     return Decimal(found[1])
 
@@ -119,7 +125,13 @@ def read_price(kind: PriceKind, raw: object, unit: PriceUnit, *, free: bool = Fa
     Raises:
         NotAPrice: it is not a number, or none that can be a price. `unknown` is the price to take over then.
     """
-    number = amount(raw)
+    return _read_price(kind, _sent(raw), unit, free)
+
+
+# A list of 20,000 models has some hundred different prices: each is read, and kept in memory, once.
+@lru_cache(maxsize=4096)
+def _read_price(kind: PriceKind, raw: str, unit: PriceUnit, free: bool) -> Price:
+    number = _number(raw)
     if number is None or (number == 0 and not free):
         return unknown(kind, raw, unit)
     if number < 0:
@@ -155,6 +167,7 @@ def femto(usd: Decimal | None) -> int | None:
     return min(int(scaled), _BIGGEST)
 
 
+@lru_cache(maxsize=4096)
 def plain(usd: Decimal) -> str:
     """The amount without an exponent: ``0.00000014``. Equal amounts give equal texts."""
     return format(usd.normalize(_EXACT), "f")

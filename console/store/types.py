@@ -15,6 +15,9 @@ def _number(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON: store decimals and times as text")
 
 
+# Once: `json.dumps` makes a new encoder at every call.
+_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_number)
+
 class Json(TypeDecorator[Any]):
     """A JSON document as text, with sorted keys, so that equal documents are equal bytes."""
 
@@ -24,7 +27,7 @@ class Json(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_number)
+        return _SORTED.encode(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         return None if value is None else json.loads(value)

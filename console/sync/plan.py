@@ -76,7 +76,8 @@ async def plan_list(connection: AsyncConnection, provider: str, collected: Colle
     plan = Plan(provider, ProviderOutcome.OK, "", counts, baseline=before is None)
     plan.ids = {native_id: row.id for native_id, row in known.items()}
     plan.present = size
-    plan.changes += [_added(provider, entry.listing) for entry in sorted_out.added]
+    if not plan.baseline:  # a first list is one change, whatever its length
+        plan.changes += [_added(provider, entry.listing) for entry in sorted_out.added]
     plan.write += sorted_out.added
     changed = await _changes(connection, plan, sorted_out.differing, decided)
     _returns(plan, sorted_out.returned, known)
