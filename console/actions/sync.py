@@ -114,6 +114,24 @@ ACTIONS = (
         details="Without a filter: the runs. With one: field by field, what was and what is.",
     ),
     Action(
+        "sync.events",
+        "List what analytics were told of syncs",
+        f"{_SYNC}:events",
+        (
+            Parameter("provider", "only about this provider"),
+            Parameter("event", "only this event: sync.completed, models.added"),
+            Parameter("limit", "how many, newest first", Kind.INTEGER, default=20, minimum=1),
+        ),
+        columns=(
+            Column("AT", "at"),
+            Column("RUN", "run", right=True),
+            Column("EVENT", "event"),
+            Column("PROVIDER", "provider"),
+            Column("DETAIL", "detail"),
+        ),
+        details="Kept in Redis, in the stream modeldeck:analytics, for other programs to read.",
+    ),
+    Action(
         "sync.schedule",
         "Show when each provider is due",
         f"{_SCHEDULE}:show",

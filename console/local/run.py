@@ -7,17 +7,16 @@ import fcntl
 import logging
 import os
 import signal
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from console.config import data_home
 from console.local.layout import Layout
+from console.local.logs import log_to
 from console.local.stack import Stack
 from console.outcome import ModeldeckError, Refusal
 from console.terminal.text import narrate
 
 log = logging.getLogger("modeldeck.run")
-_LOG_BYTES = 4 * 1024 * 1024
 
 
 async def run_stack(
@@ -31,7 +30,7 @@ async def run_stack(
     layout = Layout(data or data_home() / "stack")
     layout.create()
     _lock(layout)
-    _log_to(layout.log("run"))
+    log_to(layout.log("run"))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -97,13 +96,3 @@ def is_locked(layout: Layout) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def _log_to(path: Path) -> None:
-    handler = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=2, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    for noisy in ("httpx", "httpcore", "uvicorn.error", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)

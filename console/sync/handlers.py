@@ -13,9 +13,9 @@ from console.catalog import read, tags
 from console.catalog.render import value_text
 from console.catalog.types import ChangeKind, ModelChange
 from console.outcome import Ending, Item, Outcome, Refusal
+from console.sync import analytics, service
 from console.sync import held as waiting
 from console.sync import history as record
-from console.sync import service
 from console.sync.engine import utc_now
 from console.sync.providers import spec, specs
 from console.sync.render import change_row, held_row, run_row
@@ -101,6 +101,32 @@ async def status(call: Call) -> Outcome:
             }
         )
     return Outcome(Ending.DONE, f"{len(rows)} providers", data=rows)
+
+
+async def events(call: Call) -> Outcome:
+    """What analytics were told of syncs, the newest first.
+
+    Raises:
+        Refusal: BAD_REQUEST, for an event that there is none of.
+        ModeldeckError: Redis is not there; the events are kept in it alone.
+    """
+    name = call["event"] or ""
+    if name and name not in analytics.EVENTS:
+        raise Refusal(f"an event is one of {', '.join(analytics.EVENTS)}", code="BAD_REQUEST", status=400)
+    slug = spec(call["provider"]).slug if call["provider"] else ""
+    found = await analytics.recent(
+        await call.services.redis(), name=name, provider=slug, limit=min(call["limit"], analytics.KEPT)
+    )
+    rows = [
+        {"at": _moment(event.at), "event": event.name, "detail": _detail(event.data), **event.data} for event in found
+    ]
+    return Outcome(Ending.DONE, f"{len(rows)} event{'' if len(rows) == 1 else 's'}", data=rows)
+
+
+def _detail(data: dict[str, Any]) -> str:
+    """An event's data in one line, without what has a column of its own."""
+    told = (item for item in data.items() if item[0] not in ("run", "provider") and item[1] not in (0, [], False, None))
+    return ", ".join(f"{name} {', '.join(value) if isinstance(value, list) else value}" for name, value in told)
 
 
 async def providers(call: Call) -> Outcome:

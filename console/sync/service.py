@@ -15,7 +15,9 @@ import sqlalchemy as sa
 
 from console.catalog import tags
 from console.guard import Permit, system_permit
+from console.sync import analytics, sentry
 from console.sync.engine import Syncer, utc_now
+from console.sync.history import last_words
 from console.sync.providers import specs
 from console.sync.retention import Keep, forget
 from console.sync.schedule import Schedule
@@ -53,6 +55,7 @@ async def sync(
     from console.sync.locks import Locks
 
     store, limits = await services.store(), Limits()
+    before = {} if dry_run else {slug: word.report.outcome for slug, word in (await last_words(store)).items()}
     redis = None if dry_run else await tags.redis_or_none(services)
     locks = Locks(redis, timedelta(seconds=limits.lease_seconds)) if redis is not None else None
     syncer = Syncer(store, credential=lambda spec: services.provider_credential(spec.slug), limits=limits, locks=locks)
@@ -60,6 +63,8 @@ async def sync(
     if not dry_run:
         changed = tags.of_changes(change for provider in report.providers for change in provider.changes)
         await tags.void(redis, changed, reason=f"run {report.run_id}")
+        await analytics.tell(redis, report, before)
+        await sentry.tell(report, via=actor or "operator")
         rules = services.profile.sync
         if store.dialect == "postgresql" and report.total.written >= _MANY:
             async with store.writing() as connection:  # or it would plan searches for the catalog of an hour ago

@@ -11,8 +11,8 @@ from console.outcome import Refusal
 ACTIONS = {
     "look": """
         status overview feed models.search models.show models.compare models.export sync.status sync.providers
-        sync.history sync.schedule sync.webhooks sync.held published tenants.list publications.docs publications.export
-        publications.drift
+        sync.history sync.events sync.schedule sync.webhooks sync.held published tenants.list publications.docs
+        publications.export publications.drift
         keys.list keys.show
         access.explain access.status operations.list operations.show audit
     """,

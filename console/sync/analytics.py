@@ -1,0 +1,159 @@
+"""What syncs tell analytics: a stream in Redis that other programs read (`XREAD`), one entry for each event.
+
+Each entry has two fields: ``event``, one of `EVENTS`, and ``data``, JSON:
+
+    sync.completed                    {run, outcome, providers, in_order, milliseconds, and every count of `Counts`}
+    sync.performance                  {run, provider, outcome, milliseconds, body_bytes, fetched}
+    models.added, .updated, .removed  {run, provider, count, models: the first 20, baseline}
+    gateway.status_changed            {run, provider, available, outcome, before}: an outcome became good, or bad
+
+The names are the seed's (002, "Analytics Integration", and the events of its webhooks). The stream keeps some
+`KEPT` entries. It is told after the run is written down, and is no part of it: without Redis a sync is as good.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from console.catalog.types import ChangeKind
+from console.sync.types import ProviderOutcome, ProviderReport, SyncReport
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+_log = logging.getLogger(__name__)
+
+STREAM = "modeldeck:analytics"
+EVENTS = (
+    "sync.completed",
+    "sync.performance",
+    "models.added",
+    "models.updated",
+    "models.removed",
+    "gateway.status_changed",
+)
+KEPT = 10_000
+_NAMED = 20
+_AT_ONCE = 500
+_KINDS = {
+    "models.added": (ChangeKind.BASELINE, ChangeKind.ADDED, ChangeKind.RETURNED),
+    "models.updated": (ChangeKind.CHANGED,),
+    "models.removed": (ChangeKind.MISSING,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry. ``at``: when Redis took it; None for one that is still to be written."""
+
+    name: str
+    data: dict[str, Any]
+    at: datetime | None = None
+
+
+def events_of(report: SyncReport, before: Mapping[str, ProviderOutcome]) -> Iterator[Event]:
+    """What there is to tell of a run. ``before``: each provider's outcome before it, none for the first time."""
+    for found in report.providers:
+        yield from _of_models(report.run_id, found)
+        was = before.get(found.provider)
+        if was is not None and was.good != found.outcome.good:
+            yield Event(
+                "gateway.status_changed",
+                {
+                    "run": report.run_id,
+                    "provider": found.provider,
+                    "available": found.outcome.good,
+                    "outcome": found.outcome.value,
+                    "before": was.value,
+                },
+            )
+        yield Event(
+            "sync.performance",
+            {
+                "run": report.run_id,
+                "provider": found.provider,
+                "outcome": found.outcome.value,
+                "milliseconds": found.milliseconds,
+                "body_bytes": found.body_bytes,
+                "fetched": found.counts.fetched,
+            },
+        )
+    yield Event(
+        "sync.completed",
+        {
+            "run": report.run_id,
+            "outcome": report.ending.value,
+            "providers": len(report.providers),
+            "in_order": sum(found.outcome.good for found in report.providers),
+            "milliseconds": round((report.finished_at - report.started_at).total_seconds() * 1000),
+            **asdict(report.total),
+        },
+    )
+
+
+def _of_models(run: int | None, found: ProviderReport) -> Iterator[Event]:
+    for name, kinds in _KINDS.items():
+        # Several fields of one model are one model.
+        models = list(dict.fromkeys(c.native_id for c in found.changes if c.kind in kinds and c.native_id))
+        baseline = found.baseline and name == "models.added"
+        count = found.counts.added if baseline else len(models)
+        if count:
+            told = {"run": run, "provider": found.provider, "count": count, "models": models[:_NAMED]}
+            yield Event(name, {**told, "baseline": baseline})
+
+
+async def tell(redis: Redis | None, report: SyncReport, before: Mapping[str, ProviderOutcome]) -> bool:
+    """Write the events of a run; False where Redis did not take them, which fails no sync."""
+    if redis is None:
+        return False
+    from redis.exceptions import RedisError
+
+    try:
+        async with redis.pipeline(transaction=True) as pipeline:
+            for event in events_of(report, before):
+                fields: dict[Any, Any] = {"event": event.name, "data": json.dumps(event.data, ensure_ascii=False)}
+                pipeline.xadd(STREAM, fields, maxlen=KEPT, approximate=True)
+            await pipeline.execute()
+    except (RedisError, OSError) as problem:
+        _log.warning("analytics were not told of run %s: %s", report.run_id, type(problem).__name__)
+        return False
+    return True
+
+
+async def recent(redis: Redis, *, name: str = "", provider: str = "", limit: int = 50) -> list[Event]:
+    """The newest events first. An entry that is not of our form (anybody may write there) is left out.
+
+    Args:
+        name: only this event
+        provider: only what is about this provider
+    """
+    found: list[Event] = []
+    until = "+"
+    while len(found) < limit:
+        page = await cast(
+            "Awaitable[list[tuple[bytes, dict[bytes, bytes]]]]", redis.xrevrange(STREAM, until, "-", count=_AT_ONCE)
+        )
+        for number, fields in page:
+            event = _read(number, fields)
+            if event and name in ("", event.name) and provider in ("", event.data.get("provider")):
+                found.append(event)
+        if len(page) < _AT_ONCE:
+            break
+        until = "(" + page[-1][0].decode()
+    return found[:limit]
+
+
+def _read(number: bytes, fields: dict[bytes, bytes]) -> Event | None:
+    try:
+        data = json.loads(fields[b"data"])
+        name = fields[b"event"].decode()
+    except (KeyError, ValueError):
+        return None
+    if name not in EVENTS or not isinstance(data, dict):
+        return None
+    return Event(name, data, datetime.fromtimestamp(int(number.split(b"-")[0]) / 1000, UTC))
