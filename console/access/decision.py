@@ -12,6 +12,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from console.access.types import Grant, KeyEntry, Network, Snapshot, digest_of
@@ -48,9 +49,11 @@ class Ask:
     client: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """Let it through, with headers for the upstream (client copies are stripped before)."""
+class Allowed(NamedTuple):
+    """Let it through, with headers for the upstream (client copies are stripped before).
+
+    A tuple, for it is made at every request: a frozen dataclass takes three times as long to make.
+    """
 
     headers: dict[str, str]
     key_id: str | None

@@ -266,12 +266,11 @@ async def serve(
     await _until_usable(mirror, stopping)
     await serving.start()
     over_grpc = await _over_grpc(judge, listening.grpc, reads)
-    duties = [following, *(asyncio.create_task(duty) for duty in (_beat(mirror), _count(tally)))]
+    stopped = asyncio.create_task(stopping.wait())
+    duties = [following, stopped, *(asyncio.create_task(duty) for duty in (_beat(mirror), _count(tally)))]
     try:
         ready()
-        stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait({stopped, following}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
         authorizer.draining = True
         if following.done():
             following.result()  # a worker that has gone deaf must not go on deciding
