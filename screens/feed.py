@@ -21,7 +21,7 @@ from widgets.filter_bar import FilterBar
 from widgets.spark import spark
 from widgets.theme import State
 
-_WORDS = {"published_model_info": "published", "api_key": "api_key"}
+_WORDS = {"published_model_info": "published", "api_key": "api_key", "sync": "syncs"}
 
 
 class FeedLines:

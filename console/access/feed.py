@@ -16,12 +16,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from console.access.codec import Malformed, parse_keys, parse_published
 from console.access.link import KeyEvent, KeyspaceLink, LinkStatus
 from console.access.types import KEY_PREFIX, PUBLISHED_KEY, Grant, KeyEntry, shown_key
 from console.access.writer import WRITES_STREAM
 from console.config import AccessRules
+from console.sync import analytics
 
 _CHUNK = 500
 # What no writer did.
@@ -38,8 +40,8 @@ class FeedEvent:
 
     at         when it was heard (UTC)
     event      Redis' word: set, del, expired, rename_to, …; ``faulty`` where the new value cannot be used
-    key        the Redis key as it may be shown
-    prefix     api_key or published_model_info: what rates are counted by
+    key        the Redis key as it may be shown; ``sync:12`` for the sync of this number
+    prefix     api_key, published_model_info or sync: what rates are counted by
     changes    what changed inside, a phrase each
     actor      who wrote it, where Modeldeck did; else None
     writes     how many notifications this stands for
@@ -121,8 +123,9 @@ class Feed:
         self.ready = asyncio.Event()
         """Set once everything was read for the first time: changes are reported from then on."""
         self._last_write = "$"
+        self._last_sync = "$"
         self._writers: dict[str, list[Mapping[str, str]]] = defaultdict(list)
-        self._link = KeyspaceLink(redis, (f"{KEY_PREFIX}*", PUBLISHED_KEY), self)
+        self._link = KeyspaceLink(redis, (f"{KEY_PREFIX}*", PUBLISHED_KEY), self, channels=(analytics.CHANNEL,))
 
     async def run(self) -> None:
         """Follow for ever; ends only by cancellation."""
@@ -135,8 +138,8 @@ class Feed:
     async def load(self) -> None:
         """Read everything; the first time silently, later reporting what was missed."""
         if not self.ready.is_set():
-            newest = await self._redis.xrevrange(WRITES_STREAM, count=1)
-            self._last_write = _text(newest[0][0] or b"0-0") if newest else "0-0"
+            self._last_write = await self._newest(WRITES_STREAM)
+            self._last_sync = await self._newest(analytics.STREAM)
         names = {_text(name) async for name in self._redis.scan_iter(match=f"{KEY_PREFIX}*", count=1000)}
         names.add(PUBLISHED_KEY)
         readings = await self._read(sorted(names | set(self._known)))
@@ -146,9 +149,13 @@ class Feed:
             if self.ready.is_set() and _differs(before, reading):
                 self._report(name, "resync", before, reading, 1)
         self._known = {name: reading for name, reading in readings.items() if reading.there}
+        await self._learn_syncs()
         self.ready.set()
 
     async def touched(self, events: Sequence[KeyEvent]) -> None:
+        if any(event.key == analytics.CHANNEL for event in events):
+            events = [event for event in events if event.key != analytics.CHANNEL]
+            await self._learn_syncs()
         last: dict[str, str] = {event.key: event.event for event in events}
         counts = Counter(event.key for event in events if event.event != "expire")
         readings = await self._read(list(last))
@@ -198,6 +205,25 @@ class Feed:
             for name in json.loads(entry.get("keys", "[]")):
                 self._writers[name].append(entry)
 
+    async def _newest(self, stream: str) -> str:
+        try:
+            newest = await self._redis.xrevrange(stream, count=1)
+        except ResponseError:  # something of another program's has its name
+            newest = None
+        return _text(newest[0][0] or b"0-0") if newest else "0-0"
+
+    async def _learn_syncs(self) -> None:
+        """The syncs that have ended since the last look. The message only says that there are some: none is missed."""
+        try:
+            entries = await self._redis.xrange(analytics.STREAM, f"({self._last_sync}", "+") or []
+        except ResponseError:
+            return
+        for number, fields in entries:
+            self._last_sync = _text(number or self._last_sync)
+            event = analytics.read_event(number or b"", fields or {})
+            if event is not None and event.name == "sync.completed":
+                self._sink(_of_sync(event))
+
     def _report(self, name: str, event: str, before: _Known, after: _Known, writes: int) -> None:
         written = self._writers.pop(name, [])
         last = written[-1] if written else {}
@@ -238,6 +264,30 @@ def describe(before: _Known, after: _Known) -> list[str]:
             if old.suspended != new.suspended:
                 phrases.append(f"{label} {'suspended' if new.suspended else 'resumed'}")
     return phrases
+
+
+def _of_sync(event: analytics.Event) -> FeedEvent:
+    """A sync, with a phrase for each provider where something changed or was not in order."""
+    phrases = []
+    told = event.data.get("by_provider")
+    for slug, found in told.items() if isinstance(told, dict) else ():
+        if not isinstance(found, dict):
+            continue
+        signs = (("added", "+"), ("changed", "~"), ("missing", "−"))
+        parts = [f"{sign}{found[name]}" for name, sign in signs if found.get(name)]
+        if found.get("outcome") not in ("ok", "unchanged"):
+            parts.insert(0, str(found.get("outcome")))
+        if parts:
+            phrases.append(f"{slug} {' '.join(parts)}")
+    return FeedEvent(
+        event.at or datetime.now(UTC),
+        "sync",
+        f"sync:{event.data.get('run')}",
+        "sync",
+        tuple(phrases) or ("nothing new",),
+        str(event.data.get("actor") or "?"),
+        "sync.run",
+    )
 
 
 def _models(old: Mapping[str, Grant], new: Mapping[str, Grant]) -> list[str]:

@@ -2,13 +2,15 @@
 
 Each entry has two fields: ``event``, one of `EVENTS`, and ``data``, JSON:
 
-    sync.completed                    {run, outcome, providers, in_order, milliseconds, and every count of `Counts`}
+    sync.completed                    {run, actor, outcome, providers, in_order, milliseconds, every count of `Counts`,
+                                      by_provider: {slug: {outcome, added, changed, missing}}}
     sync.performance                  {run, provider, outcome, milliseconds, body_bytes, fetched}
     models.added, .updated, .removed  {run, provider, count, models: the first 20, baseline}
     gateway.status_changed            {run, provider, available, outcome, before}: an outcome became good, or bad
 
 The names are the seed's (002, "Analytics Integration", and the events of its webhooks). The stream keeps some
-`KEPT` entries. It is told after the run is written down, and is no part of it: without Redis a sync is as good.
+`KEPT` entries; that there are new ones is published on `CHANNEL`. It is told after the run is written down, and is no
+part of it: without Redis a sync is as good.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 STREAM = "modeldeck:analytics"
+CHANNEL = "modeldeck:syncs"
 EVENTS = (
     "sync.completed",
     "sync.performance",
@@ -56,8 +59,13 @@ class Event:
     at: datetime | None = None
 
 
-def events_of(report: SyncReport, before: Mapping[str, ProviderOutcome]) -> Iterator[Event]:
-    """What there is to tell of a run. ``before``: each provider's outcome before it, none for the first time."""
+def events_of(report: SyncReport, before: Mapping[str, ProviderOutcome], actor: str) -> Iterator[Event]:
+    """What there is to tell of a run.
+
+    Args:
+        before: each provider's outcome before it, none for the first time
+        actor: who asked for it
+    """
     for found in report.providers:
         yield from _of_models(report.run_id, found)
         was = before.get(found.provider)
@@ -87,11 +95,21 @@ def events_of(report: SyncReport, before: Mapping[str, ProviderOutcome]) -> Iter
         "sync.completed",
         {
             "run": report.run_id,
+            "actor": actor,
             "outcome": report.ending.value,
             "providers": len(report.providers),
             "in_order": sum(found.outcome.good for found in report.providers),
             "milliseconds": round((report.finished_at - report.started_at).total_seconds() * 1000),
             **asdict(report.total),
+            "by_provider": {
+                found.provider: {
+                    "outcome": found.outcome.value,
+                    "added": found.counts.added,
+                    "changed": found.counts.changed,
+                    "missing": found.counts.missing,
+                }
+                for found in report.providers
+            },
         },
     )
 
@@ -107,7 +125,7 @@ def _of_models(run: int | None, found: ProviderReport) -> Iterator[Event]:
             yield Event(name, {**told, "baseline": baseline})
 
 
-async def tell(redis: Redis | None, report: SyncReport, before: Mapping[str, ProviderOutcome]) -> bool:
+async def tell(redis: Redis | None, report: SyncReport, before: Mapping[str, ProviderOutcome], actor: str) -> bool:
     """Write the events of a run; False where Redis did not take them, which fails no sync."""
     if redis is None:
         return False
@@ -115,9 +133,10 @@ async def tell(redis: Redis | None, report: SyncReport, before: Mapping[str, Pro
 
     try:
         async with redis.pipeline(transaction=True) as pipeline:
-            for event in events_of(report, before):
+            for event in events_of(report, before, actor):
                 fields: dict[Any, Any] = {"event": event.name, "data": json.dumps(event.data, ensure_ascii=False)}
                 pipeline.xadd(STREAM, fields, maxlen=KEPT, approximate=True)
+            pipeline.publish(CHANNEL, str(report.run_id))
             await pipeline.execute()
     except (RedisError, OSError) as problem:
         _log.warning("analytics were not told of run %s: %s", report.run_id, type(problem).__name__)
@@ -139,7 +158,7 @@ async def recent(redis: Redis, *, name: str = "", provider: str = "", limit: int
             "Awaitable[list[tuple[bytes, dict[bytes, bytes]]]]", redis.xrevrange(STREAM, until, "-", count=_AT_ONCE)
         )
         for number, fields in page:
-            event = _read(number, fields)
+            event = read_event(number, fields)
             if event and name in ("", event.name) and provider in ("", event.data.get("provider")):
                 found.append(event)
         if len(page) < _AT_ONCE:
@@ -148,7 +167,8 @@ async def recent(redis: Redis, *, name: str = "", provider: str = "", limit: int
     return found[:limit]
 
 
-def _read(number: bytes, fields: dict[bytes, bytes]) -> Event | None:
+def read_event(number: Any, fields: Mapping[Any, Any]) -> Event | None:
+    """An entry of the stream; None for one that is not of our form."""
     try:
         data = json.loads(fields[b"data"])
         name = fields[b"event"].decode()

@@ -125,7 +125,11 @@ async def events(call: Call) -> Outcome:
 
 def _detail(data: dict[str, Any]) -> str:
     """An event's data in one line, without what has a column of its own."""
-    told = (item for item in data.items() if item[0] not in ("run", "provider") and item[1] not in (0, [], False, None))
+    told = (
+        item
+        for item in data.items()
+        if item[0] not in ("run", "provider", "by_provider") and item[1] not in (0, [], False, None)
+    )
     return ", ".join(f"{name} {', '.join(value) if isinstance(value, list) else value}" for name, value in told)
 
 

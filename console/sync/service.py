@@ -63,7 +63,7 @@ async def sync(
     if not dry_run:
         changed = tags.of_changes(change for provider in report.providers for change in provider.changes)
         await tags.void(redis, changed, reason=f"run {report.run_id}")
-        await analytics.tell(redis, report, before)
+        await analytics.tell(redis, report, before, actor or permit.actor)
         await sentry.tell(report, via=actor or "operator")
         rules = services.profile.sync
         if store.dialect == "postgresql" and report.total.written >= _MANY:

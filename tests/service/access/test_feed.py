@@ -22,6 +22,7 @@ from console.guard import Principal, Role, system_permit
 from console.local.valkey import Valkey
 from console.outcome import Ending
 from console.services import Services
+from console.sync import analytics
 from tests.support.profiles import profile_for
 from tests.support.waiting import until
 
@@ -122,3 +123,40 @@ async def test_a_feed_is_recorded_and_replayed_as_it_was(valkey: Valkey, tmp_pat
         nowhere = await perform(services, REGISTRY["feed"], {"record": str(tmp_path / "no" / "where")}, ADMIN)
         assert nowhere.code == "BAD_RECORD"
         await client.aclose()
+
+
+async def completed(redis: Redis, run: int, *, publish: bool = True) -> None:
+    by_provider = {
+        "groq": {"outcome": "ok", "added": 2, "changed": 0, "missing": 1},
+        "fal": {"outcome": "unreachable", "added": 0, "changed": 0, "missing": 0},
+        "xai": {"outcome": "unchanged", "added": 0, "changed": 0, "missing": 0},
+    }
+    data = {"run": run, "actor": "schedule", "by_provider": by_provider}
+    await redis.xadd(analytics.STREAM, {"event": "sync.completed", "data": json.dumps(data)})
+    if publish:
+        await redis.publish(analytics.CHANNEL, str(run))
+
+
+async def test_syncs_stand_beside_the_changes_of_keys(heard: Heard, redis: Redis) -> None:
+    await completed(redis, 12)
+    event = await heard.next()
+    assert (event.event, event.key, event.prefix, event.actor) == ("sync", "sync:12", "sync", "schedule")
+    assert event.changes == ("groq +2 −1", "fal unreachable")
+    assert FeedEvent.of_json(event.as_json()).prefix == "sync"
+
+
+async def test_a_sync_that_ended_while_the_link_was_down_is_told(heard: Heard, redis: Redis) -> None:
+    await completed(redis, 13, publish=False)
+    await redis.client_kill_filter(_type="pubsub", skipme=True)
+    assert (await heard.next()).key == "sync:13"
+
+
+async def test_what_others_write_into_the_stream_of_syncs_ends_no_feed(heard: Heard, redis: Redis) -> None:
+    await redis.xadd(analytics.STREAM, {"event": "sync.completed", "data": '{"by_provider": {"a": 1}}'})
+    await redis.publish(analytics.CHANNEL, "anything")
+    assert (await heard.next()).changes == ("nothing new",)
+    await redis.delete(analytics.STREAM)
+    await redis.set(analytics.STREAM, "a text")
+    await redis.publish(analytics.CHANNEL, "anything")
+    await redis.set("published_model_info", json.dumps({"a": GRANT}))
+    assert (await heard.next()).changes == ("+a",)
