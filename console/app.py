@@ -201,18 +201,25 @@ class Console(TerminalApp[int]):
 
     # --- what screens ask for ---------------------------------------------------------------------------------
 
-    def act(self, identifier: str, values: Mapping[str, Any], then: Callable[[Job], None] = lambda _: None) -> None:
+    def act(
+        self,
+        identifier: str,
+        values: Mapping[str, Any],
+        then: Callable[[Job], None] = lambda _: None,
+        *,
+        shown: str = "",
+    ) -> None:
         """Ask for what must be confirmed, then begin; ``then`` hears of progress and of the end."""
-        work = partial(self._act, REGISTRY[identifier], dict(values), then)
+        work = partial(self._act, REGISTRY[identifier], dict(values), then, shown)
         self._acts += 1
         begin(self, work, identifier, f"act {self._acts}")
 
-    async def _act(self, action: Action, values: dict[str, Any], then: Callable[[Job], None]) -> None:
+    async def _act(self, action: Action, values: dict[str, Any], then: Callable[[Job], None], shown: str = "") -> None:
         why = await self.bridge.why_not(action.id, values.get("tenant"))
         if why is not None:
             self.tell(Refusal(f"{action.title}: {why}; nothing was changed", code="FORBIDDEN").outcome())
             return
-        confirmed = await self._confirmed(action, values)
+        confirmed = await self._confirmed(action, values, shown)
         if confirmed is None:
             return
 
@@ -225,14 +232,14 @@ class Console(TerminalApp[int]):
         job = self.bridge.begin(action.id, values, confirmed=confirmed, heard=heard)
         heard(job)
 
-    async def _confirmed(self, action: Action, values: Mapping[str, Any]) -> str | None:
+    async def _confirmed(self, action: Action, values: Mapping[str, Any], shown: str) -> str | None:
         """What was said to the question; None where it was no."""
         if action.danger is not Danger.DESTRUCTIVE or values.get("plan"):
             return "yes" if values.get("plan") else ""
         from widgets.confirm import Confirm, TypedConfirm
 
         target = str(values.get(action.target or "", ""))
-        question = f"{action.title} {target}?"
+        question = f"{action.title}: {shown}?" if shown else f"{action.title} {target}?"
         facts = [("then", action.details)] if action.details else []
         profile = self.bridge.profile
         if profile is not None and profile.protected and target:
@@ -284,11 +291,25 @@ class Console(TerminalApp[int]):
             self.push_screen(Reveal(outcome.revealed, facts=[*facts, ("outcome", outcome.summary)]))
             if not outcome.ending.good:
                 self.tell(outcome)
+        elif outcome.reveals:
+            begin(self, partial(self._reveal_each, outcome), "reveal", f"reveal {job.number}")
         elif not outcome.ending.good or (job.action.danger > Danger.READ and not (view and view.shows(job))):
             self.tell(outcome, read=job.action.danger is Danger.READ and outcome.ending is Ending.FAILED)
         if view is not None:
             view.job_ended(job)
             view.refresh_facts()
+
+    async def _reveal_each(self, outcome: Outcome) -> None:
+        """Several texts, one after another, each this once; then what came of all."""
+        from widgets.reveal import Reveal
+
+        rows = outcome.data if isinstance(outcome.data, list) else []
+        names = {row["id"]: row["name"] for row in rows}
+        for number, (key, revealed) in enumerate(outcome.reveals.items(), 1):
+            title = f"{number} of {len(outcome.reveals)}, shown this once"
+            facts = [("name", names.get(key, "")), ("id", key)]
+            await self.push_screen_wait(Reveal(revealed, title=title, facts=facts))
+        self.tell(outcome)
 
     def _book(self, job: Job) -> None:
         state = State.RUNNING if job.outcome is None else _ENDINGS[job.outcome.ending]

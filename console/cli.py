@@ -112,7 +112,7 @@ def _perform(action: Action, given: dict[str, Any]) -> int:
             )
 
     outcome, number = asyncio.run(_until_signalled(work()))
-    key = outcome.revealed is not None
+    key = outcome.revealed is not None or bool(outcome.reveals)
     try:
         if as_json:
             say(json.dumps(outcome.as_json(), ensure_ascii=False, default=str))
@@ -159,6 +159,8 @@ def _undelivered(action: Action, outcome: Outcome, problem: OSError) -> int:
     then = f"modeldeck keys withdraw {name}" if action.id == "keys.rotate" else f"modeldeck keys revoke {name}"
     if action.id == "tokens.create":
         then = f"modeldeck tokens revoke {name}"
+    if outcome.reveals:
+        name, then = "", "modeldeck keys withdraw, for each of them"
     narrate(f"✗ {outcome.summary}; but its text could not be written ({problem.strerror}) and is lost")
     narrate(f"  next: {then}, then again with an output that can be written")
     return Ending.PARTIAL.exit_code
@@ -216,6 +218,8 @@ def _show(action: Action, outcome: Outcome) -> None:
             say(_item_line(item))
     if outcome.revealed is not None:
         say(outcome.revealed.take() or "")
+    for name, revealed in outcome.reveals.items():
+        say(f"{name} {revealed.take()}")
     _narrate_end(outcome)
 
 

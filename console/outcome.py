@@ -6,6 +6,7 @@ and docs/outcomes.md, and a test holds the three together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -90,6 +91,7 @@ class Outcome:
     data     result of the operation: JSON-ready, or with an ``as_json`` of its own; never a secret
     exits    an exit code that a seed document fixes otherwise than the table does (a partial sync: 1)
     revealed the text of a key, this once
+    reveals  the texts of several keys by their ids, each this once
     code     a stable machine name for a refusal or failure (``MODEL_NOT_READY``)
     then     the next command or key to try
     """
@@ -104,6 +106,7 @@ class Outcome:
     http_status: int = 0
     exits: int | None = None
     revealed: Revealed | None = field(default=None, repr=False)
+    reveals: Mapping[str, Revealed] = field(default_factory=dict, repr=False)
 
     @property
     def exit_code(self) -> int:
@@ -131,6 +134,8 @@ class Outcome:
             body["then"] = self.then
         if self.revealed is not None:
             body["key"] = self.revealed.take()
+        if self.reveals:
+            body["keys"] = {name: revealed.take() for name, revealed in self.reveals.items()}
         return body
 
 

@@ -13,7 +13,6 @@ from console.outcome import Ending, ModeldeckError, Outcome
 
 FRESH_FOR = timedelta(hours=5)
 """A list is late after this: the longest interval of the schedule's tiers (4 h), and something for its jitter."""
-EXPIRES_SOON = timedelta(days=7)
 _GOOD_SYNCS = ("ok", "unchanged")
 
 
@@ -137,11 +136,10 @@ async def _keys(call: Call) -> _Part:
         if row["grace_left"] is not None:
             detail = f"two texts work; the old one until {row['grace_left'] // 60} min from now"
             needs.append(Need("rotating", f"key {row['name']}", detail, "keys", row["id"]))
-        if row["expires_at"] and row["state"] != "expired":
+        if row["expires_soon"]:
             left = datetime.fromisoformat(row["expires_at"]) - now
-            if left <= EXPIRES_SOON:
-                expiring += 1
-                needs.append(Need("expiring", f"key {row['name']}", f"in {_days(left)}", "keys", row["id"]))
+            expiring += 1
+            needs.append(Need("expiring", f"key {row['name']}", f"in {_days(left)}", "keys", row["id"]))
     figures = {
         "active": sum(row["state"] in ("active", "rotating") for row in rows),
         "rotating": sum(row["state"] == "rotating" for row in rows),

@@ -41,6 +41,7 @@ def plan_text(plan: Plan) -> str:
             ):
                 continue
             lines.append(f"      {field.glyph} {safe(field.path)}: {_transition(field.before, field.after)}")
+    lines += [f"  ✗ {safe(one)}" for one in plan.conflicts]
     lines += [f"  ! {safe(warning)}" for warning in plan.warnings]
     return "\n".join(lines)
 

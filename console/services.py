@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from console.k8s.reviewing import ClusterReviewer
     from console.operations.journal import Journal
     from console.operations.runner import Runner
+    from console.publishing.following import DriftBook
     from console.store.engine import Store
 
 T = TypeVar("T")
@@ -51,6 +52,8 @@ class Services:
         self._opened: dict[str, Any] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._reviewer: ClusterReviewer | None = None
+        self.drift: DriftBook | None = None
+        """What the watch of this process finds, where there is one (console/publishing/following.py)."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,7 +104,7 @@ class Services:
     async def writer(self) -> AccessWriter:
         from console.access.writer import AccessWriter
 
-        return AccessWriter(await self.redis())
+        return AccessWriter(await self.redis(), salt=self.profile.access.salt)
 
     async def journal(self) -> Journal:
         from console.operations.journal import Journal

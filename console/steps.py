@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from console.keys import steps as keys
 from console.operations.types import StepKind
 from console.publishing import steps as publishing
+from console.publishing.holders import ReleaseKey
 from console.publishing.prune import PruneFields
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ async def _drop_entry(services: Services) -> StepKind:
     return keys.DropEntry(await services.store(), await services.redis(), await services.writer())
 
 
+async def _release(services: Services) -> StepKind:
+    return ReleaseKey(await services.store(), await services.redis(), await services.writer())
+
+
 def _with_store(kind: Callable[[Any], StepKind]) -> Maker:
     async def make(services: Services) -> StepKind:
         return kind(await services.store())
@@ -91,6 +96,7 @@ _MAKERS: dict[str, Maker] = {
     "publish.spec": _with_store(publishing.SetSpec),
     "publish.ready": _ready,
     "publish.probe": _probe,
+    "publish.release": _release,
     "keys.row": _with_store(keys.NewKeyRow),
     "keys.generation": _with_store(keys.NewGeneration),
     "keys.end": _with_store(keys.EndGeneration),
@@ -98,6 +104,7 @@ _MAKERS: dict[str, Maker] = {
     "keys.revoke": _with_store(keys.RevokeRow),
     "keys.entry": _put_entry,
     "keys.drop": _drop_entry,
+    "keys.clear": _with_writer(keys.DropClear),
 }
 
 

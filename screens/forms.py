@@ -16,6 +16,8 @@ from console.actions.parameters import read_document
 from console.actions.registry import Kind
 from console.outcome import Refusal
 from screens.frame import DeckScreen, begin
+from screens.publish_fields import ACTIONS as PUBLICATIONS
+from screens.publish_fields import dressed
 from widgets.dialog import Dialog, box_width
 from widgets.field_specs import FieldKind, FieldSpec, specs_of
 from widgets.fit import wrapped
@@ -80,6 +82,7 @@ def ask_values(
     shown: str = "",
     hide: Collection[str] = (),
     lift: str = "",
+    answered: Callable[[Values], None] | None = None,
 ) -> None:
     """Ask for what is not given, then do it.
 
@@ -87,6 +90,7 @@ def ask_values(
         defaults: what stands in the fields at first, in place of the action's own defaults
         shown: what it is done to, for the title
         hide: parameters that are not asked for and keep their defaults
+        answered: takes what was filled in, with what was given, in place of doing it at once
         lift: the parameter that names what is taken away: the fields that had something in them and were emptied
     """
     action = REGISTRY[identifier]
@@ -94,25 +98,28 @@ def ask_values(
     async def ask() -> None:
         specs = await specs_for(screen, action, given, defaults or {}, hide)
 
-        def answered(values: Values | None) -> None:
+        def submitted(values: Values | None) -> None:
             if values is None:
                 return
             try:
-                filled = _as_texts(action, _as_lists(action, values))
+                filled = _as_texts(action, as_lists(action, values))
                 if lift:
                     filled[lift] = tuple(spec.name for spec in specs if spec.default and spec.name not in values)
             except Refusal as problem:
                 screen.deck.tell(problem.outcome())
                 return
-            screen.deck.act(identifier, {**given, **filled}, then)
+            if answered is not None:
+                answered({**given, **filled})
+            else:
+                screen.deck.act(identifier, {**given, **filled}, then)
 
         title = f"{action.title}: {shown}" if shown else action.title
-        screen.app.push_screen(FormWindow(title, specs, action.details), answered)
+        screen.app.push_screen(FormWindow(title, specs, action.details), submitted)
 
     begin(screen, ask, "form", "form")
 
 
-def _as_lists(action: Action, values: Values) -> Values:
+def as_lists(action: Action, values: Mapping[str, Any]) -> Values:
     """What was typed with commas between, where a parameter takes several."""
     many = {parameter.name for parameter in action.parameters if parameter.many}
     return {
@@ -150,7 +157,7 @@ async def specs_for(
         own_models = spec.name == "model" and action.id in ("keys.create", "keys.edit")
         if own_models and (models := await names(screen, "published")):
             found = replace(found, kind=FieldKind.SEVERAL, choices=models)
-        specs.append(found)
+        specs.append(dressed(found) if action.id in PUBLICATIONS else found)
     return specs
 
 

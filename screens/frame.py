@@ -48,8 +48,13 @@ class Deck(Protocol):
         """The tenant that lists are narrowed to; None for all."""
         ...
 
-    def act(self, identifier: str, values: Mapping[str, Any], then: Callable[[Job], None] = ...) -> None:
-        """Ask for what must be confirmed, then begin; ``then`` hears of progress and of the end."""
+    def act(
+        self, identifier: str, values: Mapping[str, Any], then: Callable[[Job], None] = ..., *, shown: str = ""
+    ) -> None:
+        """Ask for what must be confirmed, then begin; ``then`` hears of progress and of the end.
+
+        ``shown``: what it is done to, for the question, where people call it otherwise than the action does.
+        """
         ...
 
     def tell(self, outcome: Outcome, *, read: bool = False) -> None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 
+from rich.text import Text
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from console.access.types import digest_of
+from console.actions import REGISTRY
 from console.bridge import Job
-from console.terminal.text import safe
-from screens.details import Details, Fact, Line, Title, local_time
+from screens.details import Details, Line
 from screens.forms import ask_values
 from screens.frame import DeckScreen, begin
+from screens.key_details import facts_of, used
+from screens.key_search import InClear, KeySearch
 from screens.split import Split
 from widgets.meter_text import age, clock
+from widgets.secret_line import made_of
 from widgets.table_rows import Column, ListRows
-from widgets.theme import State, sign
+from widgets.theme import State
 from widgets.virtual_table import VirtualTable
 
 STATES = {
@@ -58,6 +65,8 @@ class KeysScreen(DeckScreen):
         Binding("D", "revoke", "revoke", id="keys.revoke"),
         Binding("c", "copy", "copy id", id="keys.copy_id"),
         Binding("e", "explain", "explain", id="keys.explain"),
+        Binding("slash", "find", "whose key", id="keys.find", key_display="/"),
+        Binding("I", "in_clear", "in clear", show=False, id="keys.in_clear"),
         Binding("C", "copy_command", "copy command", show=False, id="keys.copy_command"),
         Binding("a", "toggle_revoked", "revoked too", show=False, id="keys.toggle_revoked"),
     ]
@@ -71,7 +80,7 @@ class KeysScreen(DeckScreen):
         self._all = False
 
     def body(self) -> Iterable[Widget]:
-        table = VirtualTable(COLUMNS, empty="reading …", can_mark=False, id="main")
+        table = VirtualTable(COLUMNS, empty="reading …", id="main")
         yield Split(table, Details(id="details"))
 
     @property
@@ -129,8 +138,8 @@ class KeysScreen(DeckScreen):
             row["owner"],
             row["kind"],
             "all" if row["kind"] == "client" and not row["model_count"] else str(row["model_count"]),
-            _used(row),
-            _expiry(row["expires_at"]),
+            used(row),
+            _expiry(row),
             STATES.get(row["state"], State.UNKNOWN).text(word),
         )
 
@@ -144,7 +153,7 @@ class KeysScreen(DeckScreen):
         if outcome.data is None:
             details.show([Line((outcome.summary, "bad"))])
             return
-        details.show(_facts(outcome.data))
+        details.show(facts_of(outcome.data))
 
     def on_virtual_table_moved(self) -> None:
         self.refresh_bindings()
@@ -157,6 +166,8 @@ class KeysScreen(DeckScreen):
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "rotate" and self.table.marks:
+            return True
         if action in ("rotate", "finish", "revoke", "copy", "explain", "edit", "suspend"):
             key = self.key
             if key is None or (action not in ("copy", "explain") and key["state"] in ("revoked", "expired")):
@@ -168,26 +179,37 @@ class KeysScreen(DeckScreen):
         ask_values(self, "keys.create", self.in_tenant(), self._selected)
 
     def action_rotate(self) -> None:
-        if key := self.key:
-            ask_values(self, "keys.rotate", {"key": key["id"]}, self._selected, shown=key["name"])
+        """The marked ones, or the one under the cursor."""
+        if marks := sorted(str(mark) for mark in self.table.marks if mark in self._rows):
+            names = ", ".join(self._rows[mark]["name"] for mark in marks)
+            ask_values(self, "keys.renew", {"key": tuple(marks)}, self._renewed, shown=f"{len(marks)}: {names}")
+        elif key := self.key:
+            hide = ("idempotency_key",)
+            ask_values(self, "keys.rotate", {"key": key["id"]}, self._selected, shown=_shown(key), hide=hide)
+
+    def _renewed(self, job: Job) -> None:
+        """What was rotated is marked no more; what was not stays marked."""
+        if job.outcome is not None and isinstance(job.outcome.data, list):
+            self.table.set_marks(self.table.marks - {row["id"] for row in job.outcome.data})
 
     def action_edit(self) -> None:
         if key := self.key:
             defaults = {"owner": key["owner"], "network": ",".join(key["networks"]), "model": ",".join(key["models"])}
-            ask_values(self, "keys.edit", {"key": key["id"]}, defaults=defaults, shown=key["name"])
+            ask_values(self, "keys.edit", {"key": key["id"]}, defaults=defaults, shown=_shown(key))
 
     def action_suspend(self) -> None:
         """Suspend it, or resume it where it is suspended."""
         if key := self.key:
-            self.deck.act("keys.resume" if key["state"] == "suspended" else "keys.suspend", {"key": key["id"]})
+            action = "keys.resume" if key["state"] == "suspended" else "keys.suspend"
+            self.deck.act(action, {"key": key["id"]}, shown=_shown(key))
 
     def action_finish(self) -> None:
         if key := self.key:
-            self.deck.act("keys.finish", {"key": key["id"]})
+            self.deck.act("keys.finish", {"key": key["id"]}, shown=_shown(key))
 
     def action_revoke(self) -> None:
         if key := self.key:
-            self.deck.act("keys.revoke", {"key": key["id"]})
+            self.deck.act("keys.revoke", {"key": key["id"]}, shown=_shown(key))
 
     def action_copy(self) -> None:
         if key := self.key:
@@ -205,10 +227,59 @@ class KeysScreen(DeckScreen):
         self._all = not self._all
         self.reload()
 
+    # Whose is this key?
+
+    def action_find(self) -> None:
+        self.app.push_screen(KeySearch(self._digest), self._find)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A key that is pasted over the list is looked for; its text stops here."""
+        event.stop()
+        self._find(made_of(event.text, self._digest))
+
+    def _digest(self, text: str) -> str:
+        profile = self.bridge.profile
+        return digest_of(text, profile.access.salt) if profile is not None else ""
+
+    def _find(self, digest: str | None) -> None:
+        if digest:
+            begin(self, partial(self._look_up, digest), "finding a key", "find")
+
+    async def _look_up(self, digest: str) -> None:
+        outcome = await self.bridge.ask("keys.find", {"digest": digest})
+        self.deck.tell(outcome)
+        if isinstance(outcome.data, Mapping):
+            self._all = self._all or outcome.data["state"] == "revoked"
+            self.select(outcome.data["id"])
+            self.reload()
+
+    # Keys that stand in clear
+
+    def action_in_clear(self) -> None:
+        begin(self, self._show_in_clear, "reading what stands in clear", "in clear")
+
+    async def _show_in_clear(self) -> None:
+        outcome = await self.bridge.ask("keys.import", {"plan": True})
+        if not outcome.data:
+            self.deck.tell(outcome)
+            return
+        window = InClear(REGISTRY["keys.import"], outcome)
+
+        def closed(_: None) -> None:
+            if window.wanted:
+                ask_values(self, "keys.import", self.in_tenant(), hide=("plan", "entry"))
+
+        self.app.push_screen(window, closed)
+
     def _selected(self, job: Job) -> None:
         """Put the cursor at the key that a job was about, when it is there."""
         if job.outcome is not None and isinstance(job.outcome.data, Mapping) and "id" in job.outcome.data:
             self.select(job.outcome.data["id"])
+
+
+def _shown(key: Mapping[str, Any]) -> str:
+    """As it is called wherever something is asked about it."""
+    return f"{key['name']} ({key['id']})"
 
 
 def _differs(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
@@ -220,69 +291,11 @@ def _sort_value(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
     return value is None, value if value is not None else ""
 
 
-def _used(row: Mapping[str, Any]) -> str:
-    if row["last_used"] is None:
-        return sign("more") if row["uses"] is None else "never"
-    return age((datetime.now(UTC) - datetime.fromisoformat(row["last_used"])).total_seconds())
-
-
-def _expiry(moment: str | None) -> str:
+def _expiry(row: Mapping[str, Any]) -> str | Text:
+    moment = row["expires_at"]
     if moment is None:
         return "never"
     left = (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
+    if row["expires_soon"] and left > 0:
+        return State.DRIFT.text(age(left))
     return age(left) if left > 0 else "past"
-
-
-def _facts(key: Mapping[str, Any]) -> Iterable[Fact]:
-    yield Title(f"{key['name']}  {key['id']}")
-    models = ", ".join(key["models"]) or "none of its own"
-    also = "; and every published model" if key["kind"] == "client" else ""
-    yield Fact("models", models + also)
-    if key["networks"]:
-        yield Fact("networks", ", ".join(key["networks"]))
-    yield Fact("expires", local_time(key["expires_at"]) if key["expires_at"] else "never")
-    yield Line("")
-    for generation in reversed(key["generations"]):
-        yield Line(*_generation(generation))
-    if events := key.get("timeline"):
-        yield Line("")
-        for event in reversed(events):
-            yield Line(*_event(event))
-
-
-def _event(event: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """One line of what happened: ``02:41:07  rotate  in effect at 2 of 2 gateway workers …  ada``."""
-    at = datetime.fromisoformat(event["at"]).astimezone()
-    day = "%H:%M:%S" if at.date() == datetime.now(UTC).astimezone().date() else "%Y-%m-%d %H:%M"
-    return [
-        (f"{at:{day}}  ", "muted"),
-        (f"{event['what']:<9} ", "strong"),
-        (safe(event["detail"]), ""),
-        (f"  {safe(event['by'])}" if event["by"] else "", "muted"),
-    ]
-
-
-def _generation(generation: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """One text that it has had: ``gen 2  9f3c…e1  issued 02:41:07  ● works``."""
-    now = datetime.now(UTC)
-    issued = datetime.fromisoformat(generation["issued_at"]).astimezone()
-    day = "%H:%M:%S" if issued.date() == now.astimezone().date() else "%Y-%m-%d %H:%M"
-    if generation["revoked_at"]:
-        state, words = State.REFUSED, "ended"
-    elif generation["not_after"]:
-        end = datetime.fromisoformat(generation["not_after"])
-        state, words = (State.PENDING, f"until {end.astimezone():%H:%M:%S}") if end > now else (State.OFF, "expired")
-    else:
-        state, words = State.READY, "works"
-    return [
-        (f"gen {generation['generation']:<3}", "strong"),
-        (f"{generation['digest']} {sign('more')}{generation['last_four']}  ", "muted"),
-        (f"{issued:{day}}  ", ""),
-        (f"{state.glyph} {words:<16}", state.paint),
-        (
-            f"  {generation['uses']} {'use' if generation['uses'] == 1 else 'uses'}, {_used(generation)}"
-            if generation["uses"]
-            else "",
-            "muted",
-        ),
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import ClassVar
 
 from rich.text import Text
@@ -18,6 +18,7 @@ from screens.details import Details, Line
 from widgets.checklist import Step
 from widgets.diff_view import Change, DiffView, FieldDiff
 from widgets.key_footer import KeyFooter
+from widgets.theme import State
 
 
 def changes_of(plan: Plan) -> tuple[Change, ...]:
@@ -38,9 +39,11 @@ def summary_of(plan: Plan) -> str:
     if not changed:
         return "nothing would change"
     entries = sum(change.target.startswith("published_model_info") for change in changed)
-    objects = len(changed) - entries
+    keys = sum(change.target.startswith("key ") for change in changed)
+    objects = len(changed) - entries - keys
     parts = [f"{objects} object{'s' if objects != 1 else ''}"] if objects else []
     parts += [f"{entries} Redis key{'s' if entries != 1 else ''}"] if entries else []
+    parts += [f"{keys} key{'s' if keys != 1 else ''} of clients"] if keys else []
     return ", ".join(parts)
 
 
@@ -56,15 +59,24 @@ def steps_of(progress: Iterable[object]) -> list[Step]:
 
 
 def warnings_of(plan: Plan) -> list[Line]:
-    return [Line((f"! {warning}", "warn")) for warning in plan.warnings]
+    """What to know before it is applied; first what another manager owns, for that stops it."""
+    taken = [Line((f"{State.REFUSED.glyph} {conflict}", "bad")) for conflict in plan.conflicts]
+    return [*taken, *(Line((f"! {warning}", "warn")) for warning in plan.warnings)]
 
 
-class PlanWindow(ModalScreen[bool]):
-    """Shows what would change; answers whether to go on."""
+class PlanWindow(ModalScreen[str]):
+    """Shows what would change; answers what to do: ``apply``, one of what else is offered, or nothing.
+
+    Args:
+        offered: ``repair``, ``adopt``; ``take_over`` is offered where the plan meets other managers' fields
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "answer(True)", "apply", id="plan.apply"),
-        Binding("escape,q", "answer(False)", "back", id="plan.back"),
+        Binding("ctrl+s", "answer('apply')", "apply", id="plan.apply"),
+        Binding("r", "answer('repair')", "repair", id="plan.repair"),
+        Binding("a", "answer('adopt')", "adopt", id="plan.adopt"),
+        Binding("t", "answer('take_over')", "take over", id="plan.take_over"),
+        Binding("escape,q", "answer('')", "back", id="plan.back"),
     ]
     DEFAULT_CSS = """
     PlanWindow { align: center middle; background: $background 60%; }
@@ -72,10 +84,16 @@ class PlanWindow(ModalScreen[bool]):
     PlanWindow #head { height: auto; max-height: 6; }
     """
 
-    def __init__(self, plan: Plan, *, note: str = "") -> None:
+    def __init__(self, plan: Plan, *, note: str = "", offered: Collection[str] = ()) -> None:
         super().__init__()
         self._plan = plan
         self._note = note
+        if plan.conflicts:
+            self._offered = {"take_over", *offered}
+        elif plan.changes_nothing:
+            self._offered = set()
+        else:
+            self._offered = {"apply", *offered}
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
@@ -92,7 +110,7 @@ class PlanWindow(ModalScreen[bool]):
         self.query_one("#plan").focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return not (action == "answer" and parameters == (True,) and self._plan.changes_nothing)
+        return action != "answer" or parameters == ("",) or parameters[0] in self._offered
 
-    def action_answer(self, go_on: bool) -> None:
-        self.dismiss(go_on)
+    def action_answer(self, what: str) -> None:
+        self.dismiss(what)

@@ -15,7 +15,7 @@ from console.bridge import Job
 from console.outcome import Ending, Outcome, Refusal
 from console.publishing.types import Plan
 from screens.details import Details, Fact, Line, Title
-from screens.forms import specs_for
+from screens.forms import Values, as_lists, specs_for
 from screens.frame import DeckScreen, begin
 from screens.plans import changes_of, steps_of, summary_of, warnings_of
 from screens.split import Split
@@ -27,7 +27,7 @@ from widgets.meter_text import elapsed
 from widgets.theme import State
 
 _ACTION = REGISTRY["publish"]
-_HIDDEN = ("plan",)
+_HIDDEN = ("plan", "take_over")
 
 
 class PublishScreen(DeckScreen):
@@ -119,7 +119,7 @@ class PublishScreen(DeckScreen):
             self.query_one(DiffView).show(())
             self._say(Line(("the form is not complete: the plan follows", "muted")))
             return
-        self._planned.wish(dict(form.given))
+        self._planned.wish(_values(form))
 
     async def _make_plan(self, values: dict[str, Any]) -> None:
         try:
@@ -130,7 +130,7 @@ class PublishScreen(DeckScreen):
         self._say(Line((f"{State.PENDING.glyph} planning …", "muted")))
         outcome = await self.bridge.ask("publish", {**values, "plan": True})
         form = self.form
-        if form is None or dict(form.given) != values or self.has_class("-applying"):
+        if form is None or _values(form) != values or self.has_class("-applying"):
             return  # somebody has typed on
         if isinstance(outcome.data, Plan):
             self._plan = outcome.data
@@ -166,7 +166,7 @@ class PublishScreen(DeckScreen):
     def action_apply(self) -> None:
         form = self.form
         if form is not None and form.submit() and self._plan is not None:
-            self.deck.act("publish", dict(form.given), self._heard)
+            self.deck.act("publish", _values(form), self._heard)
 
     def on_form_submitted(self, event: Form.Submitted) -> None:
         event.stop()
@@ -216,7 +216,11 @@ class PublishScreen(DeckScreen):
 
     def action_copy_command(self) -> None:
         if self.form is not None:
-            self.deck.copy_command("publish", dict(self.form.given))
+            self.deck.copy_command("publish", _values(self.form))
+
+
+def _values(form: Form) -> Values:
+    return as_lists(_ACTION, form.given)
 
 
 def _ended(job: Job, outcome: Outcome) -> Iterable[Fact]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -22,6 +22,8 @@ from widgets.virtual_table import VirtualTable
 
 _WATCH_SECONDS = 5
 """How often a publication that is not ready is looked at again while somebody watches."""
+_MOST_DRIFT = 6
+"""Of the fields that were changed by hand; `d` shows all."""
 COLUMNS = (
     Column("name", "MODEL", 16, grow=3, middle=True, priority=9, sortable=True),
     Column("tenant", "TENANT", 8, grow=1, priority=6, sortable=True),
@@ -44,6 +46,7 @@ class PublishedScreen(DeckScreen):
         Binding("u", "update", "limits", id="published.update"),
         Binding("d", "diff", "diff", id="published.diff"),
         Binding("a", "adopt", "adopt", show=False, id="published.adopt"),
+        Binding("L", "leftovers", "leftovers", show=False, id="published.leftovers"),
         Binding("e", "examples", "examples", id="published.examples"),
         Binding("c", "copy", "copy URL", id="published.copy"),
         Binding("C", "copy_command", "copy command", show=False, id="published.copy_command"),
@@ -55,6 +58,7 @@ class PublishedScreen(DeckScreen):
         self._rows: dict[str, Mapping[str, Any]] = {}
         self._sort = ("name", False)
         self._ticks = 0
+        self._drift = 0
 
     def body(self) -> Iterable[Widget]:
         table = VirtualTable(COLUMNS, empty="reading …", can_mark=False, id="main")
@@ -80,6 +84,12 @@ class PublishedScreen(DeckScreen):
             self.table.move_to(wanted)
         self.refresh_bindings()
         self._show_details()
+
+    def live_changed(self) -> None:
+        super().live_changed()
+        if self.bridge.live.drift != self._drift:
+            self._drift = self.bridge.live.drift
+            self.stale()
 
     def tick(self) -> None:
         self._ticks += 1
@@ -117,47 +127,62 @@ class PublishedScreen(DeckScreen):
         if row := self.row:
             values = {option: row["limits"][field] for option, field in LIMIT_OPTIONS.items()}
             values["hostname"] = row["hostnames"]
+
+            def planned(filled: Mapping[str, Any]) -> None:
+                self._show_plan("update", filled, row)
+
             ask_values(
                 self,
                 "update",
                 {"name": row["name"]},
                 defaults=values,
                 shown=row["name"],
-                hide=("plan", "no", "no_rpm"),
+                hide=("plan", "no", "no_rpm", "take_over"),
                 lift="no",
+                answered=planned,
             )
 
     def action_diff(self) -> None:
         """What is otherwise than it should be, and a way to repair it."""
         if row := self.row:
-            self._show_plan("publications.repair", {"name": row["name"]}, row)
+            self._show_plan("publications.repair", {"name": row["name"]}, row, "repair", "adopt")
 
     def action_adopt(self) -> None:
         """Take limits and timeouts that somebody has changed on the cluster over."""
         if row := self.row:
             self._show_plan("publications.adopt", {"name": row["name"]}, row)
 
+    def action_leftovers(self) -> None:
+        """What belongs to no publication any more, and a way to remove it."""
+        self._show_plan("publications.prune", {}, None)
+
     def action_unpublish(self) -> None:
         if row := self.row:
             self._show_plan("unpublish", {"name": row["name"]}, row)
 
-    def _show_plan(self, identifier: str, values: Mapping[str, Any], row: Mapping[str, Any]) -> None:
-        work = partial(self._plan, identifier, values, row)
+    def _show_plan(
+        self, identifier: str, values: Mapping[str, Any], row: Mapping[str, Any] | None, *offered: str
+    ) -> None:
+        work = partial(self._plan, identifier, values, row, offered)
         begin(self, work, f"planning {identifier}", "plan")
 
-    async def _plan(self, identifier: str, values: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    async def _plan(
+        self, identifier: str, values: Mapping[str, Any], row: Mapping[str, Any] | None, offered: Sequence[str]
+    ) -> None:
         job = self.bridge.begin(identifier, {**values, "plan": True})
         outcome = await job.wait()
         if not isinstance(outcome.data, Plan):
             self.deck.tell(outcome)
             return
-        note = "" if row["ready"] else f"not served: {row['reason']}"
+        note = "" if row is None or row["ready"] else f"not served: {row['reason']}"
 
-        def answered(go_on: bool | None) -> None:
-            if go_on:
-                self.deck.act(identifier, values)
+        def answered(what: str | None) -> None:
+            if what == "adopt":
+                self.deck.act("publications.adopt", values)
+            elif what:
+                self.deck.act(identifier, {**values, "take_over": True} if what == "take_over" else values)
 
-        self.app.push_screen(PlanWindow(outcome.data, note=note), answered)
+        self.app.push_screen(PlanWindow(outcome.data, note=note, offered=offered), answered)
 
     def action_examples(self) -> None:
         if row := self.row:
@@ -178,7 +203,9 @@ def state_of(row: Mapping[str, Any]) -> tuple[State, str]:
     """How a publication is: a state and the word beside it."""
     if row["state"] in ("publishing", "removing"):
         return State.PENDING, row["state"]
-    return (State.READY, "ready") if row["ready"] else (State.DRIFT, "not ready")
+    if not row["ready"]:
+        return State.DRIFT, "not ready"
+    return (State.DRIFT, "drifted") if row.get("drift") else (State.READY, "ready")
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -199,6 +226,9 @@ def _facts(row: Mapping[str, Any]) -> Iterable[Fact]:
     yield Line((f"{state.glyph} {word}", state.paint))
     if row["reason"]:
         yield Fact("why", row["reason"], "warn")
+    for one in (row.get("drift") or ())[1:_MOST_DRIFT]:
+        by = f", by {one['by']}" if one["by"] else ""
+        yield Fact("", f"{one['object']} {one['field']}: {one['found'] or 'absent'}{by}", "muted")
     yield Fact("URL", row["url"], "accent")
     yield Fact("source", row["source"])
     limits = row["limits"]

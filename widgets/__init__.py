@@ -33,6 +33,7 @@ field_specs    `FieldSpec`, `FieldKind`, ``specs_of(parameters)``;  form  `Form(
                `Submitted(values)`
 confirm        `Confirm(question, facts=, yes=, no=, danger=)`, `TypedConfirm(question, name, facts=)`: True or False
 reveal         `Reveal(revealed, title=, facts=)`: `CopyAsked(reveal)` → ``reveal.hand_to(copy)``, ``reveal.say``
+secret_line    `SecretLine(make)`: `Given(made)`; the secret itself is neither shown nor told
 books          `FaultBook` (``add(Fault(what, state, then, at))``, ``unread``, ``read()``), `JobBook` (``put(Job(…))``,
                ``running``): owned by the app, listened to by the widgets of every screen
 error_bar      `ErrorBar(book)`; `ErrorList(book)`: a dialog;  jobs  `JobsDrawer(book)`: ``toggle()``;

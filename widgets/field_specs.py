@@ -34,6 +34,7 @@ class FieldSpec:
     default   as text; for ``several`` words with commas between, for ``flag`` yes or no
     check     beyond what the kind asks for
     unit      stands behind the control: ``rpm``, ``tok/h``
+    more      seldom needed: out of sight until the form is asked for more
     """
 
     name: str
@@ -48,6 +49,7 @@ class FieldSpec:
     check: Check | None = None
     placeholder: str = ""
     unit: str = ""
+    more: bool = False
 
 
 class ParameterLike(Protocol):

@@ -13,6 +13,7 @@ from textual.message import Message
 
 from widgets.field_specs import FieldKind, FieldSpec, ParameterLike, specs_of
 from widgets.fields import Field, make_field
+from widgets.note import Note
 
 
 class Form(VerticalScroll, can_focus=False):
@@ -22,9 +23,16 @@ class Form(VerticalScroll, can_focus=False):
         Binding("ctrl+s", "submit", "apply", id="form.submit"),
         Binding("ctrl+n", "step(1)", "next field", show=False, id="form.next"),
         Binding("ctrl+b", "step(-1)", "former field", show=False, id="form.former"),
+        Binding("ctrl+g", "more", "more…", id="form.more"),
     ]
     HELP_TITLE = "Form"
-    DEFAULT_CSS = "Form { height: 1fr; padding: 0 1; overflow-x: hidden; scrollbar-size-vertical: 1; }"
+    DEFAULT_CSS = """
+    Form { height: 1fr; padding: 0 1; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    Form .form--rest { display: none; }
+    Form.-more .form--rest { display: block; }
+    Form .form--hint { margin-top: 1; }
+    Form.-more .form--hint { display: none; }
+    """
 
     @dataclass
     class Changed(Message):
@@ -57,10 +65,18 @@ class Form(VerticalScroll, can_focus=False):
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
-        self._fields = {spec.name: make_field(spec) for spec in specs}
+        specs = tuple(specs)
+        # What is seldom needed comes last, however the specs are ordered.
+        self._fields = {spec.name: make_field(spec) for spec in sorted(specs, key=lambda spec: spec.more)}
+        self._rest = {name: field for name, field in self._fields.items() if field.spec.more}
+        for field in self._rest.values():
+            field.add_class("form--rest")
 
     def compose(self) -> ComposeResult:
         yield from self._fields.values()
+        if self._rest:
+            labels = dict.fromkeys(field.spec.label for field in self._rest.values())
+            yield Note([(f"more…  {', '.join(labels)}", "muted")], classes="form--hint")
 
     @property
     def values(self) -> dict[str, str]:
@@ -108,8 +124,22 @@ class Form(VerticalScroll, can_focus=False):
         self._to_first(wrong)
         return False
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "more" or bool(self._rest)
+
+    def action_more(self) -> None:
+        """Show what is seldom needed, and go there; hide it again where it says nothing."""
+        if not self.has_class("-more"):
+            self.add_class("-more")
+            next(iter(self._rest.values())).focus()
+        elif not any(field.value != field.spec.default for field in self._rest.values()):
+            self.remove_class("-more")
+            self.focus()
+
     def _to_first(self, names: Iterable[str]) -> None:
         wanted = set(names)
+        if wanted & set(self._rest):
+            self.add_class("-more")
         for name, field in self._fields.items():
             if name in wanted:
                 field.focus()
@@ -134,7 +164,7 @@ class Form(VerticalScroll, can_focus=False):
 
     def action_step(self, step: int) -> None:
         """To the next or the former field; past the last the form keeps the focus where it is."""
-        fields = list(self._fields.values())
+        fields = [field for field in self._fields.values() if field.display]
         now = next((at for at, field in enumerate(fields) if field.has_focus_within), 0)
         if 0 <= now + step < len(fields):
             fields[now + step].focus()

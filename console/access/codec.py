@@ -6,6 +6,7 @@ JSON allows but that two readers could understand differently (a name twice) cou
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import re
@@ -15,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from console.access.types import (
+    CLIENT_PREFIX,
     KEY_PREFIX,
     METADATA,
     Fault,
@@ -29,6 +31,23 @@ from console.access.types import (
 
 MAX_VALUE_BYTES = 4 * 1024 * 1024
 _OURS = "modeldeck"
+_LONG_ENOUGH = 16
+"""Of a shorter key not even four characters are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearEntry:
+    """A key that a value of the seed's form names in clear; its text is not in here.
+
+    beginning  ``bud_client`` where its text begins so, else nothing
+    last_four  the end of its text; empty where that would be too much of it
+    seen       digest of what the value says of it, to tell whether somebody has changed it since
+    """
+
+    entry: KeyEntry
+    beginning: str
+    last_four: str
+    seen: str
 
 
 class Malformed(ValueError):
@@ -79,6 +98,45 @@ def parse_keys(redis_key: str, raw: bytes | str, *, salt: str = "bud-", expires_
             # The key itself is in clear here, so the fault names it by its place.
             faults.append(Fault(where, f"key no. {position}: {problem}"))
     return ParsedKeys(tuple(entries), tuple(faults))
+
+
+def parse_clear(
+    redis_key: str, raw: bytes | str, *, salt: str = "bud-", expires_at: float | None = None
+) -> tuple[list[ClearEntry], tuple[Fault, ...]]:
+    """The keys that a value of the seed's form names in clear, and what of it cannot be used (as `parse_keys`)."""
+    parsed = parse_keys(redis_key, raw, salt=salt, expires_at=expires_at)
+    usable = {entry.digest: entry for entry in parsed.entries}
+    if not usable:
+        return [], parsed.faults
+    found = []
+    for text, models in _object(raw).items():
+        entry = usable.get(digest_of(text, salt))
+        if entry is not None:
+            beginning = CLIENT_PREFIX if text.startswith(CLIENT_PREFIX) else ""
+            last_four = text[-4:] if len(text) >= _LONG_ENOUGH else ""
+            found.append(ClearEntry(entry, beginning, last_four, _seen(models)))
+    return found, parsed.faults
+
+
+def without_clear(raw: bytes | str, digest: str, *, salt: str, expected: str | None) -> str | None:
+    """A value of the seed's form without one key, the others as they came; None where it does not name that key, or
+    says something else of it than ``expected``.
+
+    Raises:
+        Malformed: it is not ours to repair.
+    """
+    document = _object(raw)
+    for text, models in document.items():
+        if digest_of(text, salt) == digest:
+            if expected is not None and _seen(models) != expected:
+                return None
+            del document[text]
+            return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return None
+
+
+def _seen(models: Any) -> str:
+    return hashlib.sha256(json.dumps(models, sort_keys=True).encode()).hexdigest()
 
 
 def encode_entry(
@@ -218,9 +276,8 @@ def _object(raw: bytes | str) -> dict[str, Any]:
     try:
         text = raw if isinstance(raw, str) else raw.decode()
         document = _DECODER.decode(text)
-        # Looking for repeated names costs four times the parsing: it is left out where nothing can be repeated,
-        # which is where there are as many names as there are places for one in the text.
-        if not isinstance(document, dict) or _names_in(document) != len(_PLACE.findall(text)):
+        # Looking for repeated names costs four times the parsing: it is left out where nothing can be repeated.
+        if not isinstance(document, dict) or not _all_named_once(document, text):
             document = json.loads(text, object_pairs_hook=_without_repeats)
     except RecursionError:
         raise Malformed("it is nested too deeply") from None
@@ -236,6 +293,12 @@ def _object(raw: bytes | str) -> dict[str, Any]:
 _DECODER = json.JSONDecoder()
 _PLACE = re.compile(r'"[ \t\n\r]*:')
 """Where a name could stand: at least once for each name that is written, more where texts hold such signs."""
+
+
+def _all_named_once(document: dict[str, Any], text: str) -> bool:
+    """Whether there are as many names as there are places for one in the text; False may also mean "cannot tell"."""
+    names = _names_in(document)
+    return names == text.count(":") or names == len(_PLACE.findall(text))
 
 
 def _names_in(document: dict[str, Any]) -> int:

@@ -7,10 +7,12 @@ adding up. Only keys that are known are counted by key: whoever tries a million 
     modeldeck:used:counts    digest → requests that were let through
     modeldeck:used:models    model → requests that were let through
     modeldeck:used:denials   code → requests that were refused
+    modeldeck:used:hour:N    digest → requests that were let through in hour N since 1970; the last 24 are kept
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +30,12 @@ KEYS = "modeldeck:used:keys"
 COUNTS = "modeldeck:used:counts"
 MODELS = "modeldeck:used:models"
 DENIALS = "modeldeck:used:denials"
+HOUR_PREFIX = "modeldeck:used:hour:"
+HOURS = 24
 FLUSH_SECONDS = 1.0
+_HOUR_SECONDS = 3600
+_DROPPED_HOURS = 8 * 24
+"""How far back hours are dropped, once an hour: further than a gateway that is in use has been off."""
 _CHUNK = 2_000
 _LONGEST_CLIENT = 64
 
@@ -51,6 +58,8 @@ class Tally:
         self._counts: Counter[str] = Counter()
         self._models: Counter[str] = Counter()
         self._denials: Counter[str] = Counter()
+        self._hour = 0
+        """The hour whose beginning dropped the old ones."""
 
     def saw(self, answer: Allowed | Denied, client: str | None, now: float) -> None:
         """One decision. ``now``: Unix seconds."""
@@ -63,8 +72,10 @@ class Tally:
         if answer.model is not None:
             self._models[answer.model] += 1
 
-    async def flush(self) -> None:
+    async def flush(self, now: float | None = None) -> None:
         """Write what has come together. Where Redis does not take it, it is kept for the next time.
+
+        The hour of a request is the hour in which it is written, a second later: that costs a request nothing.
 
         Raises:
             RedisError, OSError: Redis does not answer.
@@ -80,8 +91,15 @@ class Tally:
             for name, counts in tallies.items():
                 for field, count in counts.items():
                     pipeline.hincrby(name, field, count)
+            hour = int(time.time() if now is None else now) // _HOUR_SECONDS
+            for field, count in tallies[COUNTS].items():
+                pipeline.hincrby(f"{HOUR_PREFIX}{hour}", field, count)
+            if len(pipeline) and hour != self._hour:
+                # Not by an expiry: a gateway's user of Redis may delete its counters, and need not have more rights.
+                pipeline.delete(*(f"{HOUR_PREFIX}{hour - HOURS - back}" for back in range(_DROPPED_HOURS)))
             if len(pipeline):
                 await pipeline.execute()
+                self._hour = hour
         except (RedisError, OSError):
             self._last = last | self._last
             self._counts.update(tallies[COUNTS])
@@ -100,6 +118,17 @@ async def uses_of(redis: Redis, digests: Sequence[str]) -> dict[str, Use]:
             if use is not None:
                 found[digest] = use
     return found
+
+
+async def hours_of(redis: Redis, digests: Sequence[str], now: float) -> list[int]:
+    """Requests with any of these digests in each of the last 24 hours, the oldest first, the present hour last."""
+    if not digests:
+        return [0] * HOURS
+    present = int(now) // _HOUR_SECONDS
+    pipeline = redis.pipeline(transaction=False)
+    for hour in range(present - HOURS + 1, present + 1):
+        pipeline.hmget(f"{HOUR_PREFIX}{hour}", list(digests))
+    return [sum(map(_number, counts)) for counts in await pipeline.execute()]
 
 
 async def requests_of(redis: Redis, models: Sequence[str]) -> dict[str, int]:

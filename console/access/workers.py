@@ -1,4 +1,4 @@
-"""Several ext_authz workers on one port: started, restarted when they die, replaced one by one on SIGHUP."""
+"""Several workers of a service on one port: started, restarted when they die, replaced one by one on SIGHUP."""
 
 from __future__ import annotations
 
@@ -128,9 +128,11 @@ class Workers:
             await process.wait()
 
 
-def worker_command(listen: str, grpc: str | None, config: str | None, profile: str | None) -> list[str]:
-    """What starts one worker as a process of its own."""
-    command = [sys.executable, "-m", "console", "authz", "--listen", listen, "--tell-ready"]
+def worker_command(
+    service: str, listen: str, config: str | None, profile: str | None, *, grpc: str | None = None
+) -> list[str]:
+    """What starts one worker of a service (``authz``, ``limiter``) as a process of its own."""
+    command = [sys.executable, "-m", "console", service, "--listen", listen, "--tell-ready"]
     for flag, value in (("--grpc", grpc), ("--config", config), ("--profile", profile)):
         command += [flag, value] if value else []
     return command

@@ -27,6 +27,7 @@ from console.access.codec import (
     encode_restrictions,
     parse_restrictions,
     published_document,
+    without_clear,
 )
 from console.access.types import KEY_PREFIX, PUBLISHED_KEY, RESTRICTIONS_KEY, Grant, Restrictions, shown_key
 from console.guard import Permit
@@ -48,11 +49,16 @@ class Written:
     before: Any
 
 
+class _NothingToDo(Exception):
+    """What was to be changed is so already."""
+
+
 class AccessWriter:
     """Writes ``api_key:<digest>`` and ``published_model_info``; nothing else in Modeldeck does."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, salt: str = "bud-") -> None:
         self._redis = redis
+        self._salt = salt
 
     async def put_key(
         self, permit: Permit, digest: str, value: str, *, expires_at: float | None = None, operation: str = ""
@@ -84,6 +90,48 @@ class AccessWriter:
             return _text(before), queue
 
         return await self._transact(permit, (name,), change, operation)
+
+    async def drop_clear(
+        self, permit: Permit, source: str, digest: str, *, operation: str = "", expected: str | None = None
+    ) -> Written | None:
+        """Take one key out of a value that names its keys in clear; what others wrote there stays as it came.
+
+        ``before`` is not told: it holds the texts of keys.
+
+        Args:
+            expected: what the value said of the key when it was looked at (`ClearEntry.seen`)
+
+        Returns:
+            None: it names the key no more, or says something else of it now; it was left as it is.
+
+        Raises:
+            Refusal: what is there is malformed, and was left as it is.
+        """
+
+        async def change(pipe: Pipeline) -> tuple[None, Callable[[], None]]:
+            raw = await pipe.get(source)
+            try:
+                text = None if raw is None else without_clear(raw, digest, salt=self._salt, expected=expected)
+            except Malformed as problem:
+                raise conflict(
+                    f"{shown_key(source)} cannot be changed safely: {problem}; it was left as it is",
+                    code="MALFORMED_KEYS",
+                ) from None
+            if text is None:
+                raise _NothingToDo
+
+            def queue() -> None:
+                if text == "{}":
+                    pipe.delete(source)
+                else:
+                    pipe.set(source, text, keepttl=True)
+
+            return None, queue
+
+        try:
+            return await self._transact(permit, (source,), change, operation)
+        except _NothingToDo:
+            return None
 
     async def publish(self, permit: Permit, model: str, grant: Grant, *, operation: str = "") -> Written:
         """Set our entry for one model name.

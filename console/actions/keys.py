@@ -7,6 +7,8 @@ _KEY = Parameter("key", "id or name of the key", positional=True, required=True)
 _KEYRING = Parameter("keyring", "put its text into your keyring instead of showing it", Kind.FLAG, default=False)
 _HANDLERS = "console.keys.handlers"
 _ROTATION = "console.keys.rotation"
+_TENANT_OF = "console.keys.journaling:tenant_of"
+_GRACE = Parameter("grace", "how long the old text works on", Kind.DURATION, default=900)
 
 ACTIONS = (
     Action(
@@ -60,10 +62,18 @@ ACTIONS = (
         "keys.rotate",
         "Rotate a key",
         f"{_ROTATION}:rotate",
-        (_KEY, Parameter("grace", "how long the old text works on", Kind.DURATION, default=900), _KEYRING),
+        (
+            _KEY,
+            _GRACE,
+            _KEYRING,
+            Parameter(
+                "idempotency_key", "names this request: asked again, it answers with the generation that it made"
+            ),
+        ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         target="key",
+        tenant_of=_TENANT_OF,
         details="Both texts work until the grace ends; the new one is shown this once.",
     ),
     Action(
@@ -83,6 +93,7 @@ ACTIONS = (
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         target="key",
+        tenant_of=_TENANT_OF,
         details="In place: its texts go on working, and what changed is in effect when every gateway worker has it.",
     ),
     Action(
@@ -93,6 +104,7 @@ ACTIONS = (
         role=Role.PUBLISHER,
         danger=Danger.DESTRUCTIVE,
         target="key",
+        tenant_of=_TENANT_OF,
         details="Every text of it is refused with 403 until it is resumed.",
     ),
     Action(
@@ -103,6 +115,7 @@ ACTIONS = (
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         target="key",
+        tenant_of=_TENANT_OF,
     ),
     Action(
         "keys.finish",
@@ -112,6 +125,7 @@ ACTIONS = (
         role=Role.PUBLISHER,
         danger=Danger.DESTRUCTIVE,
         target="key",
+        tenant_of=_TENANT_OF,
     ),
     Action(
         "keys.copy",
@@ -120,6 +134,7 @@ ACTIONS = (
         (_KEY, Parameter("stdout", "write it to the output, not to the clipboard", Kind.FLAG, default=False)),
         role=Role.PUBLISHER,
         target="key",
+        tenant_of=_TENANT_OF,
         details="Only a key that was issued with --keyring on this machine: its text is kept nowhere else.",
     ),
     Action(
@@ -130,6 +145,7 @@ ACTIONS = (
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         target="key",
+        tenant_of=_TENANT_OF,
     ),
     Action(
         "keys.withdraw",
@@ -139,6 +155,7 @@ ACTIONS = (
         role=Role.PUBLISHER,
         danger=Danger.DESTRUCTIVE,
         target="key",
+        tenant_of=_TENANT_OF,
         details="The newest text is refused from now on; the one before works on as it did.",
     ),
     Action(
@@ -169,6 +186,54 @@ ACTIONS = (
         role=Role.PUBLISHER,
         danger=Danger.DESTRUCTIVE,
         target="key",
+        tenant_of=_TENANT_OF,
         details="Every text of the key stops working at once. This cannot be undone.",
+    ),
+    Action(
+        "keys.renew",
+        "Rotate several keys",
+        "console.keys.bulk:renew",
+        (
+            Parameter("key", "ids or names of the keys", positional=True, required=True, many=True),
+            _GRACE,
+            _KEYRING,
+        ),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        details="One after another, each with a grace of its own; the new texts are shown this once.",
+    ),
+    Action(
+        "keys.find",
+        "Find a key by its text",
+        "console.keys.finding:find",
+        (
+            Parameter(
+                "digest", "the digest of the text; - reads the text from the terminal", positional=True, required=True
+            ),
+        ),
+        details="Only the digest is looked up. The text is not kept, and does not leave this machine.",
+    ),
+    Action(
+        "keys.import",
+        "Take over keys that stand in clear",
+        "console.keys.importing:take_over",
+        (
+            Parameter("tenant", "whose keys they become"),
+            Parameter("entry", "only the one whose digest begins so", many=True),
+            Parameter("owner", "who uses them"),
+            Parameter("plan", "show what stands in clear, and change nothing", Kind.FLAG, default=False),
+        ),
+        role=Role.ADMIN,
+        danger=Danger.WRITE,
+        columns=(
+            Column("WHERE", "source"),
+            Column("ENTRY", "entry"),
+            Column("KIND", "kind"),
+            Column("MODELS", "model_count", right=True),
+            Column("EXPIRES", "expires_at"),
+            Column("KEY", "key"),
+            Column("STATE", "state"),
+        ),
+        details="Into entries by digest, with an id of ours; the clear copy goes when every worker has the new one.",
     ),
 )

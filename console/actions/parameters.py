@@ -35,7 +35,7 @@ def checked(action: Action, given: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for parameter in action.parameters:
         value = given.get(parameter.name)
-        if value is None or value in ("", ()):
+        if value is None or value in ("", (), []):
             if parameter.required:
                 raise _wrong(f"{action.id} needs {parameter.name}: {parameter.help}")
             values[parameter.name] = () if parameter.many and parameter.default is None else parameter.default
@@ -95,6 +95,8 @@ def _bounded(seconds: int, name: str) -> int:
 
 
 def _text(parameter: Parameter, value: Any) -> Any:
+    if isinstance(value, bool | list | tuple | Mapping):
+        raise _wrong(f"{parameter.name} is a text: {str(value)[:40]!r} is none")
     text = str(value)
     if len(text) > _MAX_TEXT:
         raise _wrong(f"{parameter.name} has {len(text)} characters; {_MAX_TEXT} are the most")

@@ -38,6 +38,9 @@ async def perform(
         tenant = values.get("tenant") if isinstance(values.get("tenant"), str) else None
         if values.get("plan"):  # to look at what would be done does nothing: it asks and records like a read
             action = dataclasses.replace(action, danger=Danger.READ)
+        find = action.load_tenant_of() if action.danger > Danger.READ and target else None
+        if tenant is None and find is not None:
+            tenant = await find(services, principal, target)
         guard = await services.guard(records=action.danger > Danger.READ)
         permit = await guard.permit(action, principal, tenant=tenant, target=target, confirmed=confirmed)
         permitted = True

@@ -1,5 +1,6 @@
 """Actions on publications as a whole: documentation, declaration, several at once."""
 
+from console.actions.publishing import HOSTNAME, LIMITS, TAKE_OVER
 from console.actions.registry import Action, Column, Kind, Parameter
 from console.guard import Danger, Role
 
@@ -72,11 +73,38 @@ ACTIONS = (
         details="Limits and timeouts become the publication's own. What cannot be adopted is named, and left.",
     ),
     Action(
+        "publications.leftovers",
+        "List what belongs to no publication",
+        "console.publishing.leftovers:listing",
+        (),
+        columns=(
+            Column("OBJECT", "object"),
+            Column("MODEL", "model"),
+            Column("BY", "by"),
+            Column("AT", "at"),
+            Column("OURS", "ours"),
+        ),
+        details="Objects and entries with our label that no publication asks for.",
+    ),
+    Action(
+        "publications.prune",
+        "Remove what belongs to no publication",
+        "console.publishing.leftovers:prune",
+        (
+            Parameter("object", "only these, as leftovers lists them", positional=True, many=True),
+            _PLAN,
+        ),
+        role=Role.PUBLISHER,
+        danger=Danger.DESTRUCTIVE,
+        details="What this Modeldeck made. What another one may have made is removed only where it is named.",
+    ),
+    Action(
         "publications.apply",
         "Publish what a file declares",
         f"{_BULK}:apply",
         (
             Parameter("file", "the declaration, in YAML", Kind.DOCUMENT, positional=True, required=True),
+            TAKE_OVER,
             _PLAN,
             _STOP,
             _UNDO,
@@ -92,8 +120,10 @@ ACTIONS = (
         (
             Parameter("model", "as publish takes it", positional=True, required=True, many=True),
             Parameter("tenant", "tenant that publishes them"),
-            Parameter("rpm", "requests per minute for each key", Kind.INTEGER, minimum=1),
+            *LIMITS,
             Parameter("timeout", "the longest a request may take", Kind.DURATION, default=300),
+            HOSTNAME,
+            TAKE_OVER,
             _PLAN,
             _STOP,
             _UNDO,

@@ -4,7 +4,7 @@ from console.actions.registry import Action, Column, Kind, Parameter
 from console.guard import Danger, Role
 
 _HANDLERS = "console.publishing.handlers"
-_LIMITS = (
+LIMITS = (
     Parameter("rpm", "requests per minute for each key", Kind.INTEGER, minimum=1),
     Parameter("rph", "requests per hour for each key", Kind.INTEGER, minimum=1),
     Parameter("rpd", "requests per day for each key", Kind.INTEGER, minimum=1),
@@ -21,9 +21,10 @@ _LIMITS = (
     Parameter("connect_timeout", "the longest that connecting to a backend may take", Kind.DURATION),
     Parameter("idle_timeout", "the longest silence within an answer", Kind.DURATION),
 )
-_HOSTNAME = Parameter("hostname", "public hostname; by default any that the Gateway has", many=True)
+HOSTNAME = Parameter("hostname", "public hostname; by default any that the Gateway has", many=True)
 _ALSO = Parameter("also", "another backend, BACKEND or BACKEND=WEIGHT", many=True)
 _FALLBACK = Parameter("fallback", "a backend for when the others are out of order", many=True)
+TAKE_OVER = Parameter("take_over", "take over fields that another manager has changed", Kind.FLAG, default=False)
 _PLAN = Parameter("plan", "show what would change, and change nothing", Kind.FLAG, default=False)
 
 ACTIONS = (
@@ -44,12 +45,13 @@ ACTIONS = (
                 default="auto",
                 choices=("auto", "openai", "traditional"),
             ),
-            *_LIMITS,
+            *LIMITS,
             Parameter("timeout", "the longest a request may take", Kind.DURATION, default=300),
-            _HOSTNAME,
+            HOSTNAME,
             Parameter("weight", "its share beside those of --also", Kind.INTEGER, minimum=0),
             _ALSO,
             _FALLBACK,
+            TAKE_OVER,
             _PLAN,
         ),
         role=Role.PUBLISHER,
@@ -71,7 +73,7 @@ ACTIONS = (
             Column("KIND", "kind"),
             Column("SOURCE", "source"),
             Column("REQUESTS", "requests", right=True),
-            Column("STATE", "state"),
+            Column("STATE", "status"),
             Column("URL", "url"),
             Column("REASON", "reason"),
         ),
@@ -82,14 +84,15 @@ ACTIONS = (
         f"{_HANDLERS}:update",
         (
             Parameter("name", "its public name", positional=True, required=True),
-            *_LIMITS,
+            *LIMITS,
             Parameter("no_rpm", "lift the requests-per-minute limit", Kind.FLAG, default=False),
             Parameter("timeout", "the longest a request may take", Kind.DURATION),
             Parameter("no", "lift a limit, or hostname: rpm, tpd, retries, …", many=True),
-            _HOSTNAME,
+            HOSTNAME,
             _ALSO,
             _FALLBACK,
             Parameter("drop", "a backend to take out", many=True),
+            TAKE_OVER,
             _PLAN,
         ),
         role=Role.PUBLISHER,

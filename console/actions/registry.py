@@ -7,13 +7,16 @@ import string, so that reading it costs nothing.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from console.call import Handler
-from console.guard import Danger, Role
+from console.guard import Danger, Principal, Role
+
+if TYPE_CHECKING:
+    from console.services import Services
 
 
 class Kind(StrEnum):
@@ -65,6 +68,7 @@ class Action:
     handler   ``package.module:function``
     target    the parameter that names what it is done to
     streams   it emits events until it is stopped
+    tenant_of ``package.module:function`` that finds the tenant of the target, where no parameter names one
     """
 
     id: str
@@ -77,14 +81,26 @@ class Action:
     columns: tuple[Column, ...] = ()
     streams: bool = False
     details: str = ""
+    tenant_of: str | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
         return tuple(self.id.split("."))
 
     def load(self) -> Handler:
-        module, _, name = self.handler.partition(":")
-        return cast("Handler", getattr(importlib.import_module(module), name))
+        return cast("Handler", _imported(self.handler))
+
+    def load_tenant_of(self) -> TenantOf | None:
+        return cast("TenantOf", _imported(self.tenant_of)) if self.tenant_of is not None else None
+
+
+TenantOf = Callable[["Services", Principal, str], Awaitable[str | None]]
+"""From the target that an operator named to its tenant; None where there is no such thing, or its tenant is unknown."""
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 class Registry:

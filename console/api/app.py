@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +21,7 @@ from console.actions.parameters import MAX_DOCUMENT
 from console.actions.registry import Kind, Parameter
 from console.api import catalog, metrics, seeds, watching
 from console.api.asking import Asker, read_object
+from console.api.describing import OPEN, describe
 from console.api.limits import Buckets
 from console.api.problems import answer, refusal
 from console.guard import Danger
@@ -27,8 +29,7 @@ from console.outcome import Ending, ModeldeckError, Outcome
 from console.services import Services
 from console.tokens import find_token
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/api/webhooks/models-updated"})
-"""What answers without a token. The webhook is signed; health says whether, not what."""
+OPEN_PATHS = OPEN
 _STATUSES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
@@ -66,7 +67,9 @@ def create_app(services: Services, limits: ApiLimits = ApiLimits()) -> FastAPI:
     _every_action(app)
     for part in (seeds, catalog, watching, metrics):
         app.include_router(part.router)
+    describe(app)
     app.add_exception_handler(HTTPException, _not_there)
+    app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(Exception, _broken)
     return app
 
@@ -165,19 +168,24 @@ def _request_body(action: Action) -> dict[str, Any]:
 
 
 def _schema(parameter: Parameter) -> dict[str, Any]:
+    """As `console.actions.parameters` reads it: a number may come as a text, one of several without a list around it,
+    and null, an empty text or an empty list is what is not given."""
     kinds: dict[Kind, dict[str, Any]] = {
-        Kind.INTEGER: {"type": "integer"},
+        Kind.INTEGER: {"type": ["integer", "string"]},
         Kind.FLAG: {"type": "boolean"},
         Kind.DOCUMENT: {"type": "string", "maxLength": MAX_DOCUMENT},
         Kind.DURATION: {"type": ["integer", "string"], "examples": [900, "15m"]},
     }
-    schema = dict(kinds.get(parameter.kind, {"type": "string", "maxLength": 1024}))
+    schema = dict(kinds.get(parameter.kind, {"type": ["string", "number"], "maxLength": 1024}))
     if parameter.choices:
-        schema["enum"] = list(parameter.choices)
+        schema = {"type": "string", "enum": [*parameter.choices, *([] if parameter.required else [""])]}
     if parameter.minimum is not None:
         schema["minimum"] = parameter.minimum
     if parameter.many:
-        schema = {"type": "array", "items": schema}
+        several = {"type": "array", "items": schema} | ({"minItems": 1} if parameter.required else {})
+        schema = {"anyOf": [several, schema]}
+    if not parameter.required:
+        schema = {"anyOf": [schema, {"type": "null"}]}
     return schema | {"description": parameter.help}
 
 
@@ -186,6 +194,16 @@ async def _not_there(request: Request, problem: Exception) -> Response:
     code = _STATUSES.get(problem.status_code, "REFUSED")
     detail = f"{request.method} {request.url.path[:200]}: {problem.detail}"
     return refusal(problem.status_code, code, detail, then="GET /openapi.json", headers=problem.headers)
+
+
+async def _not_valid(_request: Request, problem: Exception) -> Response:
+    """A parameter of the path or the query that is not what it should be; what was sent is not repeated."""
+    assert isinstance(problem, RequestValidationError)
+    first = problem.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return refusal(
+        422, "INVALID_PARAMETER", f"{where[:80]}: {first['msg']}; nothing was changed", then="GET /openapi.json"
+    )
 
 
 async def _broken(_request: Request, problem: Exception) -> Response:

@@ -27,6 +27,8 @@ from console.tokens import Token
 BODY_LIMIT = 1024 * 1024
 _KEPT_FOR = timedelta(hours=24)
 _KEY_LIMIT = 255
+IDEMPOTENCY_KEY = "idempotency_key"
+"""The parameter of an action that knows by itself what it did for a request that is repeated."""
 _BEGIN_SECONDS = 10.0
 Shape = Callable[[Outcome], Any]
 """From an outcome to the body that a seed document fixes."""
@@ -102,6 +104,10 @@ class Asker:
         if not 0 < len(key) <= _KEY_LIMIT or not key.isprintable():
             return refusal(400, "BAD_IDEMPOTENCY_KEY", f"an idempotency key has 1 to {_KEY_LIMIT} printable characters")
         fingerprint = _fingerprint(request, values)
+        # An action that knows repetitions by itself answers with what is so now, not with what was.
+        knows = any(parameter.name == IDEMPOTENCY_KEY for parameter in REGISTRY[identifier].parameters)
+        if knows:
+            values = {**values, IDEMPOTENCY_KEY: key}
         store = await self.services.store()
         now = datetime.now(UTC)
         try:
@@ -113,13 +119,19 @@ class Asker:
                     )
                 )
         except IntegrityError:
-            return await self._repeated(token, key, fingerprint)
+            repeated = await self._repeated(token, key, fingerprint)
+            if not knows or (repeated.status_code == 422 and "idempotent-replay" not in repeated.headers):
+                return repeated
+            response = await self._answer(request, identifier, values, shape)
+            response.headers["idempotent-replay"] = "true"
+            return response
         where = (kept.c.token_id == token.id) & (kept.c.idempotency_key == key)
         # Where this breaks off, nobody knows what it came to: the key stays taken, and a repetition is told to look.
         response = await self._answer(request, identifier, values, shape)
         body = json.loads(bytes(response.body))
         if isinstance(body, dict):
-            body.pop("key", None)
+            for text in ("key", "keys"):
+                body.pop(text, None)
         async with store.writing() as db:
             await db.execute(kept.update().where(where).values(status=response.status_code, body=body))
         return response

@@ -48,4 +48,4 @@ def refusal(
 
 def _uncached(outcome: Outcome) -> dict[str, str]:
     """A key that is shown once is kept by no cache on its way."""
-    return {"cache-control": "no-store"} if outcome.revealed is not None else {}
+    return {"cache-control": "no-store"} if outcome.revealed is not None or outcome.reveals else {}

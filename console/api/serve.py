@@ -8,6 +8,7 @@ import signal
 from console.api.app import create_app
 from console.config import Profile
 from console.operations.recovery import recover_forever
+from console.publishing.following import follow
 from console.services import Services
 from console.serving import Serving
 from console.sync.service import look_after
@@ -28,7 +29,10 @@ async def serve_forever(profile: Profile, *, host: str, port: int) -> int:
         journal, runner = await services.journal(), await services.runner()
         serving = Serving(create_app(services), host=host, port=port)
         await serving.start()
-        duties = [asyncio.create_task(duty) for duty in (recover_forever(journal, runner), look_after(services))]
+        duties = [
+            asyncio.create_task(duty)
+            for duty in (recover_forever(journal, runner), look_after(services), follow(services))
+        ]
         narrate(f"profile {profile.name}: listening on {serving.url}")
         try:
             await stopping.wait()

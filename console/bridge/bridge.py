@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.actions import REGISTRY
 from console.bridge.jobs import Job, unexpected
-from console.bridge.live import Live, follow_feed, follow_health
+from console.bridge.live import Live, follow_drift, follow_feed, follow_health
 from console.bridge.threading import Knock, LoopThread
 from console.guard import Principal
 from console.outcome import Ending, ModeldeckError, Outcome
@@ -63,6 +63,7 @@ class Bridge:
         assert services is not None
         assert look is not None
         self._thread.submit(follow_feed(services, self.live, knock))
+        self._thread.submit(follow_drift(services, self.live, knock))
         self._thread.submit(follow_health(services, self.live, look, knock))
 
     async def _compose(self, profile: Profile) -> None:

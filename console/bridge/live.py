@@ -40,11 +40,13 @@ class Live:
 
     events   the newest `FEED_SIZE` of the feed
     problem  why there is no feed, empty while there is one
+    drift    how often something new was found in the objects of publications
     """
 
     events: Ring[FeedEvent] = field(default_factory=lambda: Ring(FEED_SIZE))
     health: Health = Health()
     problem: str = "connecting"
+    drift: int = 0
     _feed: Feed | None = None
     _seconds: deque[tuple[int, Counter[str]]] = field(default_factory=lambda: deque(maxlen=RATE_SECONDS + 1))
 
@@ -96,6 +98,17 @@ async def follow_feed(services: Services, live: Live, knock: Callable[[], None])
             live.problem = f"the feed broke ({type(problem).__name__}) and is begun again"
             knock()
             await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def follow_drift(services: Services, live: Live, knock: Callable[[], None]) -> None:
+    """Watch the objects of publications for ever."""
+    from console.publishing.following import follow
+
+    def found() -> None:
+        live.drift += 1
+        knock()
+
+    await follow(services, found)
 
 
 async def follow_health(services: Services, live: Live, ask: asyncio.Event, knock: Callable[[], None]) -> None:

@@ -59,6 +59,7 @@ NEEDS: Final = {
     "publications.publish": _needs("create", "patch"),
     "publications.unpublish": _needs("delete"),
     "publications.apply": _needs("create", "patch"),
+    "publications.prune": _needs("delete"),
     "publications.repair": _needs("create", "patch"),
 }
 """What an action does in the tenant's namespace, whatever the publication; by the action's id."""

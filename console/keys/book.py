@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,15 +10,20 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from console.access.types import Grant
-from console.keys.types import Generation, Key, KeyKind
+from console.keys.quotas import MAX_KEYS, check
+from console.keys.types import Generation, Import, Key, KeyKind
 from console.outcome import Refusal, conflict, not_found
 from console.store.engine import Store
 from console.store.tables.keys import key_generations, keys
+from console.store.tables.operations import operation_steps
 from console.store.tables.publishing import publications
 
 
-async def read_key(store: Store, identifier: str) -> Key:
+async def read_key(store: Store, identifier: str, *, tenants: Collection[str] | None = None) -> Key:
     """One key by its id, or by its name where only one has it.
+
+    Args:
+        tenants: whose keys a name may mean; None for all. An id means its key whatever the tenant.
 
     Raises:
         Refusal: there is none (404), or several have the name (409).
@@ -27,6 +32,8 @@ async def read_key(store: Store, identifier: str) -> Key:
         found = await _keys(db, keys.c.id == identifier)
         if not found:
             found = await _keys(db, sa.and_(keys.c.name == identifier, keys.c.revoked_at.is_(None)))
+            own = [key for key in found if tenants is None or key.tenant in tenants]
+            found = own or found[:1]  # another's alone: who may not see it is refused by its tenant
     if not found:
         raise not_found(f"there is no key {identifier}", code="KEY_NOT_FOUND", then="modeldeck keys list")
     if len(found) > 1:
@@ -35,13 +42,51 @@ async def read_key(store: Store, identifier: str) -> Key:
     return found[0]
 
 
+async def key_of_digest(store: Store, digest: str) -> Key | None:
+    """The key that one of its texts has this digest; None where none of ours has."""
+    return (await keys_of_digests(store, [digest])).get(digest)
+
+
+async def keys_of_digests(store: Store, digests: Sequence[str]) -> dict[str, Key]:
+    """The keys that have a text with one of these digests, by that digest."""
+    named = sa.select(key_generations.c.key_id).where(key_generations.c.digest.in_(list(digests)))
+    async with store.reading() as db:
+        found = await _keys(db, keys.c.id.in_(named))
+    wanted = set(digests)
+    return {one.digest: key for key in found for one in key.generations if one.digest in wanted}
+
+
 async def kind_of_digest(store: Store, digest: str) -> str | None:
     """The kind of the key that one of its texts has this digest; None where none of ours has."""
-    joined = key_generations.join(keys, key_generations.c.key_id == keys.c.id)
-    query = sa.select(keys.c.kind).select_from(joined).where(key_generations.c.digest == digest)
+    key = await key_of_digest(store, digest)
+    return key.kind.value if key is not None else None
+
+
+async def operations_of(store: Store, identifier: str) -> dict[str, Mapping[str, Any]]:
+    """The operations that issued a key's generations, with what each was asked for (`journaling.issue`)."""
+    steps, issued = operation_steps.c, key_generations.c
+    query = (
+        sa.select(steps.operation_id, steps.arguments)
+        .join(key_generations, issued.operation_id == steps.operation_id)
+        .where(issued.key_id == identifier, steps.kind == "keys.generation")
+    )
     async with store.reading() as db:
-        found: str | None = (await db.execute(query)).scalar_one_or_none()
-    return found
+        return {row.operation_id: row.arguments for row in await db.execute(query)}
+
+
+async def own_grants(store: Store, key: Key, models: Sequence[str] | None = None) -> dict[str, Grant]:
+    """Where a key's own models lead: to publications of its tenant, or where the entry led that it was taken over from.
+
+    Args:
+        models: other models than those it has
+
+    Raises:
+        Refusal: one of them is neither.
+    """
+    names = key.models if models is None else models
+    brought = dict(key.imported.grants) if key.imported is not None else {}
+    ours = await grants_for(store, key.tenant, [name for name in names if name not in brought])
+    return ours | {name: brought[name] for name in names if name in brought}
 
 
 async def list_keys(store: Store, *, tenants: Sequence[str] | None = None, revoked: bool = False) -> list[Key]:
@@ -85,8 +130,28 @@ def grant_of(publication_id: str, spec: dict[str, Any], tenant: str) -> Grant:
     return Grant(publication_id, spec.get("model_id") or spec.get("served_as"), tenant)
 
 
-async def insert_key(store: Store, key: Key) -> None:
+async def insert_key(store: Store, key: Key, *, most: int | None = None) -> None:
+    """Add a key without generations.
+
+    Its name and the tenant's quota are judged in the transaction that writes: of two that come at the same moment,
+    the second sees the first.
+
+    Args:
+        most: how many keys the tenant may have; None: as many as it likes
+
+    Raises:
+        Refusal: the tenant has as many as it may, or one of that name.
+    """
     async with store.writing() as db:
+        if store.dialect == "postgresql":  # on SQLite there is one writer at a time
+            await db.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"keys of {key.tenant}"))))
+        others = await _keys(db, sa.and_(keys.c.tenant == key.tenant, keys.c.revoked_at.is_(None)))
+        used = sum(other.counts(key.created_at) for other in others)
+        check(key.tenant, "keys", MAX_KEYS, used=used, most=most)
+        if any(other.name == key.name for other in others):
+            raise conflict(
+                f"tenant {key.tenant} has a key called {key.name} already; nothing was changed", code="KEY_EXISTS"
+            )
         await db.execute(
             keys.insert().values(
                 id=key.id,
@@ -96,6 +161,8 @@ async def insert_key(store: Store, key: Key) -> None:
                 kind=key.kind.value,
                 models=list(key.models),
                 networks=list(key.networks),
+                suspended=key.suspended,
+                imported=key.imported.as_json() if key.imported is not None else None,
                 expires_at=key.expires_at,
                 created_at=key.created_at,
             )
@@ -194,6 +261,7 @@ async def _keys(db: AsyncConnection, condition: sa.ColumnElement[bool]) -> list[
             row.revoked_at,
             tuple(generations[row.id]),
             tuple(row.networks),
+            Import.of(row.imported),
         )
         for row in rows
     ]

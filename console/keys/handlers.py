@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,17 +11,18 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from console.access.used import Use, uses_of
+from console.access.used import Use, hours_of, uses_of
 from console.call import Call
 from console.k8s.types import LABEL_TENANT, NAMESPACE, Ref
 from console.keys import book
+from console.keys.effective import effective_models
 from console.keys.journaling import about, drop, ended_row, issue, journaled, own_key
 from console.keys.keeping import kept, refuse_without_keyring
 from console.keys.mint import new_key_id, new_key_text
-from console.keys.quotas import MAX_KEYS, Quota, check, quota_of
+from console.keys.quotas import Quota, quota_of
 from console.keys.steps import text_of
 from console.keys.timeline import timeline
-from console.keys.types import Key, KeyKind
+from console.keys.types import Key, KeyKind, told
 from console.operations.types import Recovery, Step
 from console.outcome import Ending, ModeldeckError, Outcome, Refusal, Unavailable, conflict
 
@@ -39,7 +41,7 @@ async def create(call: Call) -> Outcome:
             then="add --model NAME",
         )
     await book.grants_for(store, call["tenant"], models)
-    quota = await _quota_of_tenant(call, call["tenant"])
+    quota = await quota_of_tenant(call, call["tenant"])
     now = datetime.now(UTC)
     key = Key(
         id=new_key_id(),
@@ -52,12 +54,6 @@ async def create(call: Call) -> Outcome:
         expires_at=now + timedelta(seconds=call["expires"]) if call["expires"] else None,
         networks=_networks(call["network"]),
     )
-    others = await book.list_keys(store, tenants=[key.tenant])
-    check(key.tenant, "keys", MAX_KEYS, used=sum(other.counts(now) for other in others), most=quota.keys)
-    if any(other.name == key.name for other in others):
-        raise conflict(
-            f"tenant {key.tenant} has a key called {key.name} already; nothing was changed", code="KEY_EXISTS"
-        )
     text = new_key_text(kind)
     row = {
         "id": key.id,
@@ -69,13 +65,14 @@ async def create(call: Call) -> Outcome:
         "networks": list(key.networks),
         "created_at": text_of(now),
         "expires_at": text_of(key.expires_at),
+        "most": quota.keys,
     }
     steps = (Step("keys.row", f"key {key.id}", row), *issue(call, key, 1, text, now))
     outcome = await journaled(call, key, steps, text=text, verb="issued")
     return await kept(call, outcome, text) if call["keyring"] else outcome
 
 
-async def _quota_of_tenant(call: Call, tenant: str) -> Quota:
+async def quota_of_tenant(call: Call, tenant: str) -> Quota:
     """A slip of the finger must not hand out a key. Where no cluster can be asked, the operator is told.
 
     Raises:
@@ -110,7 +107,7 @@ async def edit(call: Call) -> Outcome:
         raise Refusal("nothing to change was named", code="INVALID_PARAMETER", then="add --model, --network, …")
     if key.kind is KeyKind.ADMIN and fields.get("models") == []:
         raise Refusal("an admin key gets its own models only: without any it is of no use", code="INVALID_PARAMETER")
-    await book.grants_for(await call.services.store(), key.tenant, fields.get("models", ()))
+    await book.own_grants(await call.services.store(), key, fields.get("models", ()))
     return await _set(call, key, fields, "changed")
 
 
@@ -170,14 +167,12 @@ async def revoke(call: Call) -> Outcome:
     key = await own_key(call)
     now = datetime.now(UTC)
     if key.revoked_at is not None:
-        return Outcome(
-            Ending.UNCHANGED, f"key {key.id} was revoked at {text_of(key.revoked_at)}", data=key.as_json(now)
-        )
+        return Outcome(Ending.UNCHANGED, f"key {key} was revoked at {told(key.revoked_at, now)}", data=key.as_json(now))
     # The gateway first: it is what counts. Every generation is dropped, expired ones too.
     steps = [
         *(drop(call, key, generation) for generation in key.generations),
         *(ended_row(key, generation, now, now) for generation in key.live(now)),
-        Step("keys.revoke", f"key {key.id} revoked", {"key": key.id, "revoked_at": text_of(now)}),
+        Step("keys.revoke", f"key {key} revoked", {"key": key.id, "revoked_at": text_of(now)}),
     ]
     return await journaled(call, key, tuple(steps), verb="revoked", recovery=Recovery.FINISH)
 
@@ -203,6 +198,8 @@ async def show(call: Call) -> Outcome:
         shown | _spelled(uses.get(generation.digest) if uses is not None else None)
         for shown, generation in zip(data["generations"], key.generations, strict=True)
     ]
+    data["effective"] = await effective_models(call, key)
+    data["hours"] = await _hours(call, key)
     done = await (await call.services.journal()).about(f"key {key.id}")
     data["timeline"] = timeline(key, done, uses, datetime.now(UTC))
     return Outcome(Ending.DONE, f"key {key.id}", data=data)
@@ -216,6 +213,14 @@ async def _uses(call: Call, keys: Sequence[Key]) -> dict[str, Use] | None:
     try:
         redis: Redis = await call.services.redis()
         return await uses_of(redis, [generation.digest for key in keys for generation in key.generations])
+    except (RedisError, OSError, Unavailable):
+        return None
+
+
+async def _hours(call: Call, key: Key) -> list[int] | None:
+    """Requests in each of the last 24 hours, the present one last; None where Redis cannot be asked."""
+    try:
+        return await hours_of(await call.services.redis(), [one.digest for one in key.generations], time.time())
     except (RedisError, OSError, Unavailable):
         return None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -14,24 +15,45 @@ from console.access.propagation import Propagation, everywhere
 from console.access.types import digest_of
 from console.access.writer import EPOCH_KEY
 from console.call import Call
+from console.guard import Principal
 from console.keys import book
 from console.keys.proving import Finding, by_entry, by_request
 from console.keys.steps import text_of
 from console.keys.types import Generation, Key
 from console.operations.types import NewOperation, Recovery, Step
-from console.outcome import Ending, ModeldeckError, Outcome, Revealed, Unavailable
+from console.outcome import Ending, ModeldeckError, Outcome, Refusal, Revealed, Unavailable
 
+if TYPE_CHECKING:
+    from console.services import Services
+
+_PROVEN = tuple(f"keys.{verb}" for verb in ("create", "rotate", "renew", "finish", "withdraw", "extend", "import"))
+"""The actions after which it is looked at what the gateway makes of the key's texts."""
 PROPAGATION_SECONDS = 8.0
 """Longer than the entry of a worker that died lives (console/access/mirror.py): it is not waited for in vain."""
 
 
 async def own_key(call: Call) -> Key:
-    key = await book.read_key(await call.services.store(), call["key"])
+    key = await book.read_key(await call.services.store(), call["key"], tenants=call.principal.tenants)
     call.permit.covers(key.tenant)
     return key
 
 
-def issue(call: Call, key: Key, number: int, text: str, now: datetime) -> tuple[Step, Step]:
+async def tenant_of(services: Services, principal: Principal, target: str) -> str | None:
+    """The tenant of the key that was named; None where there is none, or several: then the handler says so."""
+    try:
+        return (await book.read_key(await services.store(), target, tenants=principal.tenants)).tenant
+    except Refusal:
+        return None
+
+
+def issue(
+    call: Call, key: Key, number: int, text: str, now: datetime, request: Mapping[str, Any] | None = None
+) -> tuple[Step, Step]:
+    """The steps that issue a generation.
+
+    Args:
+        request: what it was asked for with, to know the request when it is repeated (`repeating.Request`)
+    """
     digest = digest_of(text, call.services.profile.access.salt)
     row = {
         "key": key.id,
@@ -40,11 +62,17 @@ def issue(call: Call, key: Key, number: int, text: str, now: datetime) -> tuple[
         "last_four": text[-4:],
         "issued_at": text_of(now),
     }
-    entry = about(call, key) | {"generation": number, "digest": digest, "not_after": None}
+    if request is not None:
+        row["request"] = dict(request)
     return (
         Step("keys.generation", f"generation {number} of {key.id}", row),
-        Step("keys.entry", f"gateway entry of generation {number}", entry),
+        entry_step(call, key, number, digest, None),
     )
+
+
+def entry_step(call: Call, key: Key, number: int, digest: str, not_after: datetime | None) -> Step:
+    entry = about(call, key) | {"generation": number, "digest": digest, "not_after": text_of(not_after)}
+    return Step("keys.entry", f"gateway entry of generation {number}", entry)
 
 
 def end(call: Call, key: Key, generation: Generation, when: datetime, now: datetime) -> list[Step]:
@@ -109,7 +137,7 @@ async def journaled(
     return dataclasses.replace(
         outcome,
         ending=Ending.DONE if complete else Ending.PENDING,
-        summary=f"key {key.id} ({key.name}) {verb}: {'; '.join([str(propagation), *wrong])}",
+        summary=f"key {key} {verb}: {'; '.join([str(propagation), *wrong])}",
         proof=(*outcome.proof, *told) if complete else (),
         data=data,
         revealed=Revealed(text) if text is not None else None,
@@ -119,7 +147,7 @@ async def journaled(
 
 async def _findings(call: Call, key: Key, text: str | None) -> list[Finding]:
     """The new text by a request, what a rotation concerns by its entry. Like the propagation, it undoes nothing."""
-    if not call.permit.action.startswith(("keys.create", "keys.rotate", "keys.finish", "keys.withdraw", "keys.extend")):
+    if not call.permit.action.startswith(_PROVEN):
         return []
     profile, found = call.services.profile, []
     if text is not None:

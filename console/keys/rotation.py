@@ -9,8 +9,8 @@ from console.keys import book
 from console.keys.journaling import about, drop, end, ended_row, issue, journaled, own_key
 from console.keys.keeping import kept, refuse_without_keyring
 from console.keys.mint import new_key_text
-from console.keys.steps import text_of
-from console.keys.types import KeyState
+from console.keys.repeating import Request
+from console.keys.types import KeyState, told
 from console.operations.types import Recovery, Step
 from console.outcome import Ending, Outcome, Refusal, conflict
 
@@ -23,11 +23,15 @@ async def rotate(call: Call) -> Outcome:
     key = await own_key(call)
     now = datetime.now(UTC)
     live = key.live(now)
+    request = Request.of(call)
+    if request is not None and (repeated := await request.answered(call, key)) is not None:
+        return repeated
     if key.state(now) in (KeyState.REVOKED, KeyState.EXPIRED):
         raise conflict(f"key {key.id} is {key.state(now).value}; nothing was changed", code="KEY_NOT_LIVE")
     if len(live) > 1:
+        ends = live[0].not_after
         raise conflict(
-            f"generation {live[0].number} of {key.id} is in its grace until {text_of(live[0].not_after)}; "
+            f"generation {live[0].number} of {key} is in its grace until {told(ends, now) if ends else 'it is ended'}; "
             "at most two work at a time, and nothing was changed",
             code="ROTATION_UNDER_WAY",
             then=f"modeldeck keys finish {key.id}, or modeldeck keys extend {key.id} --grace 1h",
@@ -35,10 +39,10 @@ async def rotate(call: Call) -> Outcome:
     grace = _grace(call)
     if call["keyring"]:
         await refuse_without_keyring(call)
-    await book.grants_for(store, key.tenant, key.models)
+    await book.own_grants(store, key)
     text = new_key_text(key.kind)
     number = max(generation.number for generation in key.generations) + 1
-    steps = [*issue(call, key, number, text, now)]
+    steps = [*issue(call, key, number, text, now, request.as_json() if request is not None else None)]
     for old in live:
         steps += end(call, key, old, now + grace, now)
     outcome = await journaled(call, key, tuple(steps), text=text, verb="rotated")

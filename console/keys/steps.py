@@ -14,7 +14,7 @@ from console.access.types import KEY_PREFIX, short_digest
 from console.access.writer import AccessWriter
 from console.guard import system_permit
 from console.keys import book
-from console.keys.types import Generation, Key, KeyKind
+from console.keys.types import Generation, Import, Key, KeyKind, told
 from console.outcome import Unavailable
 from console.store.engine import Store
 
@@ -51,7 +51,10 @@ class NewKeyRow:
                 created,
                 moment(arguments["expires_at"]),
                 networks=tuple(arguments.get("networks", ())),
+                suspended=arguments.get("suspended", False),
+                imported=Import.of(arguments.get("imported")),
             ),
+            most=arguments.get("most"),
         )
         return f"key {arguments['id']}"
 
@@ -97,7 +100,7 @@ class EndGeneration:
         await book.set_generation_end(self._store, arguments["digest"], not_after=not_after, revoked_at=revoked_at)
         if revoked_at is not None:
             return "revoked"
-        return f"until {arguments['not_after']}" if not_after is not None else "without an end"
+        return f"until {told(not_after, datetime.now(UTC))}" if not_after is not None else "without an end"
 
     async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         await book.set_generation_end(
@@ -190,7 +193,7 @@ class PutEntry(_Entry):
 
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         key = await book.read_key(self._store, arguments["key"])
-        grants = await book.grants_for(self._store, key.tenant, key.models)
+        grants = await book.own_grants(self._store, key)
         ends = [m for m in (key.expires_at, moment(arguments["not_after"])) if m is not None]
         not_after = min(ends).timestamp() if ends else None
         value = encode_entry(
@@ -218,4 +221,29 @@ class DropEntry(_Entry):
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         permit = system_permit(arguments["action"], target=arguments["key"]).on_behalf_of(arguments["actor"])
         written = await self._writer.drop_key(permit, arguments["digest"], operation=operation)
+        key = await book.key_of_digest(self._store, arguments["digest"])
+        if key is not None and key.imported is not None:
+            # What it was taken over from may still name it, and would let it through once our entry is gone.
+            left = await self._writer.drop_clear(permit, key.imported.source, arguments["digest"], operation=operation)
+            written = left or written
         return f"epoch {written.epoch}"
+
+
+class DropClear:
+    """Another writer's value no longer names a key in clear. There is no way back: its text is kept nowhere."""
+
+    def __init__(self, writer: AccessWriter) -> None:
+        self._writer = writer
+
+    async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
+        return {}
+
+    async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        permit = system_permit(arguments["action"], target=arguments["key"]).on_behalf_of(arguments["actor"])
+        written = await self._writer.drop_clear(
+            permit, arguments["source"], arguments["digest"], operation=operation, expected=arguments["seen"]
+        )
+        return "was gone already" if written is None else f"epoch {written.epoch}"
+
+    async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        return "nothing to put back: its entry by digest stays"

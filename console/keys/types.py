@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from console.access.types import short_digest
+from console.access.types import Grant, short_digest
+
+EXPIRES_SOON = timedelta(days=7)
+"""From when on before its end a key is one that somebody should look at."""
 
 
 class KeyKind(StrEnum):
@@ -57,11 +61,33 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Import:
+    """Where a key was taken over from: another writer's value that names its keys in clear.
+
+    source  the Redis key of that value: ``api_key:client_keys``
+    grants  where its own models lead, as it said; they need not be published by Modeldeck
+    """
+
+    source: str
+    grants: Mapping[str, Grant] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"source": self.source, "grants": {name: grant.as_json() for name, grant in self.grants.items()}}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any] | None) -> Import | None:
+        if document is None:
+            return None
+        return cls(document["source"], {name: Grant(**ids) for name, ids in document["grants"].items()})
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """One key with its generations, newest last.
 
     models    its own; a client key has the published ones too
     networks  where its requests may come from (CIDR); empty: from anywhere
+    imported  where it was taken over from; None for one that Modeldeck issued
     """
 
     id: str
@@ -76,6 +102,13 @@ class Key:
     revoked_at: datetime | None = None
     generations: tuple[Generation, ...] = ()
     networks: tuple[str, ...] = ()
+    imported: Import | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})"
+
+    def expires_soon(self, now: datetime) -> bool:
+        return self.expires_at is not None and now < self.expires_at <= now + EXPIRES_SOON
 
     def live(self, now: datetime) -> tuple[Generation, ...]:
         return tuple(generation for generation in self.generations if generation.live(now))
@@ -102,12 +135,29 @@ class Key:
             "kind": self.kind.value,
             "models": list(self.models),
             "networks": list(self.networks),
+            "imported_from": self.imported.source if self.imported is not None else None,
             "state": self.state(now).value,
             "created_at": _text(self.created_at),
             "expires_at": _text(self.expires_at),
+            "expires_soon": self.expires_soon(now),
             "generations": [generation.as_json() for generation in self.generations],
         }
 
 
 def _text(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="seconds")
+
+
+def told(moment: datetime, now: datetime) -> str:
+    """A moment for people: ``02:59:07 UTC, in 15 min`` where this runs; the day too where it is another."""
+    local = moment.astimezone()
+    day = "%H:%M:%S %Z" if local.date() == now.astimezone().date() else "%Y-%m-%d %H:%M %Z"
+    seconds = round((moment - now).total_seconds())
+    return f"{local:{day}}, {'in ' if seconds >= 0 else ''}{_span(abs(seconds))}{'' if seconds >= 0 else ' ago'}"
+
+
+def _span(seconds: int) -> str:
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -79,8 +79,8 @@ def down(*, data: Path | None, wipe: bool, yes: bool) -> int:
 def run(*, data: Path | None, throwaway: bool, gateway_port: int | None, models: int | None) -> int:
     """The stack's process, in the foreground: what `up` and `demo` start.
 
-    The Kubernetes API, its controllers, the sample servers and recovery run inside it; Valkey, Envoy and the
-    ext_authz worker are its children.
+    The Kubernetes API, its controllers, the sample servers and recovery run inside it; Valkey, Envoy, the
+    ext_authz worker and the rate-limit service are its children.
     """
     from console.local.run import run_stack
 
@@ -109,7 +109,7 @@ def authz(
     if workers is not None:
         from console.access.workers import Workers, worker_command
 
-        command = worker_command(listen, grpc, str(config) if config else None, profile)
+        command = worker_command("authz", listen, str(config) if config else None, profile, grpc=grpc)
         return asyncio.run(Workers(command, workers).run())
     chosen = load_profile(config=config, profile=profile)
     password = resolve_secret(chosen.redis.password) if chosen.redis.password else None
@@ -127,6 +127,42 @@ def authz(
         asyncio.run(work())
     except OSError as problem:
         narrate(f"the authorizer cannot listen on {listen}{f' and {grpc}' if grpc else ''}: {problem}")
+        return Ending.FAILED.exit_code
+    return 0
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:9002", help="HOST:PORT of the gRPC service", show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), help="so many processes, which share the port")
+@click.option("--tell-ready", is_flag=True, hidden=True)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="the configuration file")
+@click.option("--profile", metavar="NAME", help="the profile to work with")
+def limiter(*, listen: str, workers: int | None, tell_ready: bool, config: Path | None, profile: str | None) -> int:
+    """The rate-limit service: Envoy asks it about every request that a global limit counts (docs/limits.md)."""
+    from console.access.redis import open_redis
+    from console.config import load_profile, resolve_secret
+
+    if workers is not None:
+        from console.access.workers import Workers, worker_command
+
+        command = worker_command("limiter", listen, str(config) if config else None, profile)
+        return asyncio.run(Workers(command, workers).run())
+    from console.limits.service import serve
+
+    chosen = load_profile(config=config, profile=profile)
+    password = resolve_secret(chosen.redis.password) if chosen.redis.password else None
+    host, port = _address(listen)
+
+    async def work() -> None:
+        redis = open_redis(chosen.redis, password, name=f"modeldeck-limiter-{socket.gethostname()}-{os.getpid()}")
+        if tell_ready:
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _end_with_input)
+        await serve(redis, host=host, port=port, ready=(lambda: say("ready")) if tell_ready else (lambda: None))
+
+    try:
+        asyncio.run(work())
+    except OSError as problem:
+        narrate(f"the rate-limit service cannot listen on {listen}: {problem}")
         return Ending.FAILED.exit_code
     return 0
 
@@ -173,4 +209,4 @@ def open_console(*, config: Path | None, profile: str | None) -> int:
     return open_it(config=str(config) if config else None, profile=profile)
 
 
-COMMANDS = (open_console, demo, up, down, run, serve_api, authz)
+COMMANDS = (open_console, demo, up, down, run, serve_api, authz, limiter)

@@ -1,9 +1,9 @@
 """The embedded stack, put together: what starts in which order, and what each part needs of the others.
 
-    Valkey  →  database  →  Kubernetes API  →  samples  →  authorizer  →  Envoy  →  controllers  →  recovery
+    Valkey  →  database  →  Kubernetes API  →  samples  →  authorizer  →  limiter  →  Envoy  →  controllers  →  recovery
 
-The Kubernetes API, the controllers, the samples and recovery live in this process; Valkey, Envoy and the ext_authz
-worker are its children, on leashes (console/local/leash.py).
+The Kubernetes API, the controllers, the samples and recovery live in this process; Valkey, Envoy, the ext_authz
+worker and the rate-limit service are its children, on leashes (console/local/leash.py).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 
 import httpx
 
@@ -21,6 +22,7 @@ from console.local import bootstrap
 from console.local.envoy import Envoy, envoy_binary
 from console.local.gateway.controller import Controller
 from console.local.gateway.kserve import KServe
+from console.local.gateway.translate.settings import GlobalLimiter, Settings
 from console.local.kube import ADMIN, CONTROLLER, PUBLISHER, VIEWER, KubeServer, write_kubeconfig
 from console.local.layout import Layout, read_json, write_json, write_private
 from console.local.ports import LOOPBACK, free_ports, is_free
@@ -36,7 +38,8 @@ from console.sync.service import look_after
 
 _SHARED = "samples"  # the upstream of every provider that has none of its own
 _UPSTREAMS = (*BIG, _SHARED, bootstrap.DEFAULT_UPSTREAM, *(name for _, name, _ in bootstrap.INFERENCE_SERVICES))
-_PORTS = ("valkey", "kubernetes", "gateway", "envoy", "authorizer", "providers", "api", *_UPSTREAMS)
+_PORTS = ("valkey", "kubernetes", "gateway", "envoy", "authorizer", "limiter", "providers", "api", *_UPSTREAMS)
+_HAS_GRPC = find_spec("grpc") is not None
 _READY_SECONDS = 30.0
 _LISTEN_LOOKS = 100
 _IDENTITIES = {"admin": ADMIN, "publisher": PUBLISHER, "viewer": VIEWER, "controller": CONTROLLER}
@@ -75,6 +78,7 @@ class Stack:
             ("kubernetes", self._start_kubernetes),
             ("samples", self._start_samples),
             ("authorizer", self._start_authorizer),
+            ("limiter", self._start_limiter),
             ("gateway", self._start_gateway),
             ("api", self._start_api),
             ("objects", self._set_the_scene),
@@ -180,6 +184,7 @@ class Stack:
             f'url = "http://{LOOPBACK}:{self._ports["gateway"]}"',
             f'authorizer = "{bootstrap.SYSTEM}/{bootstrap.AUTHORIZER}:80"',
             'authorizer_reads = "header"',
+            f"global_limiter = {'true' if _HAS_GRPC else 'false'}",
         ]
 
     # --- parts ------------------------------------------------------------------------------------------------
@@ -255,6 +260,31 @@ class Stack:
             Part("authorizer", start, child.stop, health, lambda: not child.running, lambda: child.pid)
         )
 
+    async def _start_limiter(self) -> None:
+        """The rate-limit service; without gRPC there is none, and global limits are refused in the plan."""
+        if not _HAS_GRPC:
+            self.missing.append("global limits need gRPC: pip install 'modeldeck[local]'")
+            return
+        from console.limits.service import is_serving
+
+        address = f"{LOOPBACK}:{self._ports['limiter']}"
+        command = [sys.executable, "-m", "console", "limiter", "--listen", address]
+        command += ["--config", str(self._layout.profile), "--profile", "gateway"]
+        child = Child("limiter", command, log=self._layout.log("limiter"))
+
+        async def health() -> str:
+            if not await is_serving(address):
+                raise Unavailable(f"{address} does not count")
+            return address
+
+        async def start() -> None:
+            await child.start()
+            await self._until_healthy("the rate-limit service", health, child)
+
+        await self._supervisor.start(
+            Part("limiter", start, child.stop, health, lambda: not child.running, lambda: child.pid)
+        )
+
     async def _start_gateway(self) -> None:
         """Envoy and the controllers that configure it; without an Envoy for this machine, only what is said of it."""
         assert self._cluster is not None
@@ -273,14 +303,19 @@ class Stack:
         await self._supervisor.start(
             Part("envoy", envoy.start, envoy.stop, health, lambda: not envoy.running, lambda: envoy.pid)
         )
-        controller, kserve = Controller(self._cluster, envoy), KServe(self._cluster)
+        controller, kserve = Controller(self._cluster, envoy, self._gateway_settings(envoy)), KServe(self._cluster)
         for name, part in (("controller", controller), ("kserve", kserve)):
             await self._supervisor.start(Part(name, part.start, part.stop, part.health, lambda: False))
         self._controller = controller
 
+    def _gateway_settings(self, envoy: Envoy) -> Settings:
+        limiter = GlobalLimiter(((LOOPBACK, self._ports["limiter"]),)) if _HAS_GRPC else None
+        return Settings(directory=envoy.configuration, access_log=envoy.access_log, limiter=limiter)
+
     async def _start_api(self) -> None:
         """The HTTP API, and a token for whoever may read this stack's secrets."""
         from console.api.app import create_app
+        from console.publishing.following import follow
         from console.serving import Serving
         from console.tokens import ensure_token
 
@@ -288,6 +323,8 @@ class Stack:
         services = Services(self._services.profile)
         await ensure_token(await services.store(), "local", self._layout.api_token())
         serving = Serving(create_app(services), host=LOOPBACK, port=self._ports["api"])
+
+        self._duties.append(asyncio.create_task(follow(services), name="drift"))
 
         async def stop() -> None:
             await serving.stop()

@@ -1,7 +1,8 @@
 """The embedded Valkey: keyspace events on, passwords, and users that may only do their own work.
 
 default    an operator's redis-cli, and Modeldeck itself: everything that the seeds' recipes need
-gateway    the ext_authz workers: read what they decide from, report how far they are, nothing else
+gateway    what answers Envoy: the ext_authz workers read what they decide from and report how far they are, the
+           rate-limit service counts; nothing else
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ _OPERATOR = "user default on #{digest} ~* &* +@all"
 _GATEWAY = (
     "user gateway on #{digest} resetkeys resetchannels"
     " %R~api_key:* %R~published_model_info %R~modeldeck:epoch %R~modeldeck:restrictions"
-    " ~modeldeck:authz:* ~modeldeck:used:*"
+    " ~modeldeck:authz:* ~modeldeck:used:* ~modeldeck:limits:*"
     " &__keyspace@0__:api_key:* &__keyspace@0__:published_model_info"
     " &__keyspace@0__:modeldeck:restrictions &modeldeck:epochs"
     " -@all +@read -keys +set +del +hset +hincrby +multi +exec"
+    " +evalsha +script|load +time +incrby +pttl +pexpireat"
     " +subscribe +psubscribe +unsubscribe +punsubscribe +ping +config|get"
     " +client|setinfo +client|setname +hello +auth"
 )

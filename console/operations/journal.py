@@ -57,6 +57,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def clock_time(moment: datetime) -> str:
+    """A moment in a sentence: ``14:03:05 UTC``, with the date where it is not today's."""
+    shown = "%H:%M:%S UTC" if moment.date() == utc_now().date() else "%Y-%m-%d %H:%M:%S UTC"
+    return moment.astimezone(UTC).strftime(shown)
+
+
 class LeaseLostError(Exception):
     """Somebody else has taken the operation over: stop at once, and touch nothing any more."""
 
@@ -79,19 +85,23 @@ class Journal:
         async with self._store.writing() as db:
             busy = (
                 await db.execute(
-                    sa.select(operations.c.id, operations.c.kind, operations.c.actor, operations.c.lease_until)
+                    sa.select(operations)
                     .where(operations.c.target == new.target)
                     .where(operations.c.state.in_([s.value for s in OperationState if not s.over]))
                 )
             ).first()
             if busy is not None:
                 interrupted = busy.lease_until is None or busy.lease_until <= now
+                which = "interrupted, begun" if interrupted else "under way since"
                 raise conflict(
-                    f"{busy.kind} of {new.target} by {busy.actor} is {'interrupted' if interrupted else 'under way'}; "
+                    f"{busy.kind} of {new.target} by {busy.actor} is {which} {clock_time(busy.created_at)}; "
                     "nothing was changed",
                     code="OPERATION_UNDER_WAY",
-                    then="recovery ends it within a minute: modeldeck operations show " + busy.id[:8],
+                    then=("recovery ends it within a minute: " if interrupted else "watch it: ")
+                    + f"modeldeck operations show {busy.id[:8]}",
                 )
+            if new.still is not None:
+                await new.still(db)
             await db.execute(
                 operations.insert().values(
                     id=identifier,

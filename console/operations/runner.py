@@ -24,11 +24,13 @@ from console.operations.types import (
     StepRecord,
     StepState,
 )
-from console.outcome import Ending, Item, ModeldeckError, Outcome
+from console.outcome import Ending, Item, ModeldeckError, Outcome, TimedOut, Unavailable
 
 _RENEW_SECONDS = LEASE.total_seconds() / 3
 _UNDO_ATTEMPTS = 3
 _UNDO_PAUSE_SECONDS = 0.5
+_LATE_SECONDS = 0.5
+"""What was not answered may be done all the same: it is given so long to arrive before it is undone."""
 
 Listener = Callable[[Progress], None]
 
@@ -86,9 +88,7 @@ class Runner:
         except LeaseLostError:
             return Ending.INTERRUPTED, None
         except asyncio.CancelledError:
-            ending = await asyncio.shield(
-                self._give_up(record.id, owner, OperationState.CANCELLED, "cancelled", listen)
-            )
+            ending = await asyncio.shield(self._give_up_late(record.id, owner, listen))
             return (Ending.CANCELLED if ending else Ending.INTERRUPTED), None
         except ModeldeckError as problem:
             return await self._after_failure(record, owner, problem, listen)
@@ -101,6 +101,8 @@ class Runner:
         if record.recovery is Recovery.FINISH:
             await self._journal.release(record.id, owner, OperationState.STUCK, str(problem))
             return Ending.INTERRUPTED, problem
+        if isinstance(problem, TimedOut | Unavailable):
+            await asyncio.shield(asyncio.sleep(_LATE_SECONDS))
         undone = await asyncio.shield(self._give_up(record.id, owner, OperationState.FAILED, str(problem), listen))
         return (problem.ending if undone else Ending.INTERRUPTED), problem
 
@@ -139,6 +141,11 @@ class Runner:
             )
 
     # --- back -----------------------------------------------------------------------------------------------
+
+    async def _give_up_late(self, identifier: str, owner: str, listen: Listener | None) -> bool:
+        """After a cancellation, which leaves a step in the middle of whatever it had asked for."""
+        await asyncio.sleep(_LATE_SECONDS)
+        return await self._give_up(identifier, owner, OperationState.CANCELLED, "cancelled", listen)
 
     async def _give_up(
         self, identifier: str, owner: str, ending: OperationState, why: str, listen: Listener | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -58,6 +58,9 @@ class NewOperation:
     actor: str
     steps: tuple[Step, ...]
     recovery: Recovery = Recovery.UNDO
+    still: Callable[[Any], Awaitable[None]] | None = None
+    """Asked with the connection of the transaction that begins it, when nobody else is at work on the target: raises a
+    Refusal where what the steps were planned on has changed since."""
 
 
 @dataclass(frozen=True, slots=True)

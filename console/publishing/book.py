@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from console.outcome import not_found
-from console.publishing.types import Publication, PublicationState
+from console.operations.journal import clock_time
+from console.outcome import conflict, not_found
+from console.publishing.types import Publication, PublicationState, operation_target
 from console.store.engine import Store
+from console.store.tables.operations import operations
 from console.store.tables.publishing import publications
 
 
@@ -102,6 +104,31 @@ async def set_spec(store: Store, identifier: str, spec: dict[str, Any], origin: 
     async with store.writing() as db:
         values = {"spec": spec, "source": source, "source_name": name, "updated_at": datetime.now(UTC)}
         await db.execute(publications.update().where(publications.c.id == identifier).values(**values))
+
+
+def still(publication: Publication) -> Callable[[Any], Awaitable[None]]:
+    """For `NewOperation.still`: whether a publication is what the plan was made from.
+
+    Another operator may have changed it between the plan and its application: applying it would undo that.
+    """
+
+    async def check(db: Any) -> None:
+        query = sa.select(publications).where(publications.c.id == publication.id)
+        row = (await db.execute(query.where(publications.c.removed_at.is_(None)))).first()
+        if row is not None and _publication(row) == publication:
+            return
+        target = operation_target(publication.name)
+        newest = sa.select(operations).where(operations.c.target == target).order_by(operations.c.created_at.desc())
+        last = (await db.execute(newest.limit(1))).first()
+        who = "" if last is None else f" by {last.actor} ({last.kind}, {clock_time(last.ended_at or last.created_at)})"
+        what = "unpublished" if row is None else "changed"
+        raise conflict(
+            f"{publication.name} was {what} meanwhile{who}; nothing was changed",
+            code="CHANGED_MEANWHILE",
+            then="look at the plan again, and repeat it",
+        )
+
+    return check
 
 
 async def state_of(store: Store, identifier: str) -> PublicationState | None:

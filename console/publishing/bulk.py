@@ -15,7 +15,7 @@ from typing import Any
 
 from console.call import Call
 from console.outcome import Ending, Item, ModeldeckError, Outcome, Refusal, conflict
-from console.publishing import book, handlers
+from console.publishing import book, handlers, limits
 from console.publishing.declaration import (
     Declared,
     Resolved,
@@ -25,7 +25,7 @@ from console.publishing.declaration import (
     read_declaration,
     resolve,
 )
-from console.publishing.types import Limits, Plan
+from console.publishing.types import LIMIT_OPTIONS, Limits, Plan
 
 _NOT_BEGUN = "not begun"
 _UNDONE = "undone"
@@ -41,14 +41,10 @@ class Part:
 
 
 async def publish_many(call: Call) -> Outcome:
-    """Publish several models for one tenant, with the same limits."""
+    """Publish several models for one tenant, with the same limits and hostnames."""
+    wanted = limits.changed(Limits(), {option: call[option] for option in LIMIT_OPTIONS})
     declared = [
-        Declared(
-            name=by_default(model),
-            tenant=call["tenant"],
-            model=model,
-            limits=Limits(requests_per_minute=call["rpm"], timeout_seconds=call["timeout"]),
-        )
+        Declared(name=by_default(model), tenant=call["tenant"], model=model, limits=wanted, hostnames=call["hostname"])
         for model in call["model"]
     ]
     names = [one.name for one in declared]
@@ -107,9 +103,9 @@ def _applying(call: Call, declared: Declared) -> Part:
 def _publishing(call: Call, declared: Declared) -> Part:
     async def do() -> Outcome:
         there = await book.find(await call.services.store(), declared.name)
-        if there is not None and there[0].limits != declared.limits:
+        if there is not None and (there[0].limits, there[0].hostnames) != (declared.limits, declared.hostnames):
             raise conflict(
-                f"{declared.name} is published with other limits, and was left as it is",
+                f"{declared.name} is published with other limits or hostnames, and was left as it is",
                 code="ALREADY_PUBLISHED",
                 then=f"modeldeck update {declared.name} …",
             )

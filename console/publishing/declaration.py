@@ -28,7 +28,7 @@ from console.outcome import Ending, Outcome, Refusal, conflict
 from console.publishing import backends, book, handlers
 from console.publishing.origins import SERVICE_PREFIX, Found, catalog_origin, service_origin
 from console.publishing.plan import check_name, check_tenant
-from console.publishing.types import Effect, Limits, Plan, Publication, PublicationKind, PublicationState
+from console.publishing.types import Limits, Plan, Publication, PublicationKind, PublicationState
 from console.publishing.yaml_lines import At, Wrong, read_yaml
 
 API_VERSION = "modeldeck.dev/v1"
@@ -246,14 +246,13 @@ def combined(plans: Sequence[Plan], title: str) -> Outcome:
         title = plans[0].title
     changes = tuple(change for plan in plans for change in plan.changes)
     warnings = tuple(
-        f"{plan.publication.name}: {warning}" if len(plans) > 1 else warning
+        f"{plan.publication.name}: {warning}" if len(plans) > 1 and plan.publication is not None else warning
         for plan in plans
         for warning in plan.warnings
     )
-    plan = Plan(title, plans[0].publication, changes, warnings)
-    count = sum(change.effect is not Effect.NOTHING for change in changes)
-    summary = f"{title}: {count} changes" if count else f"{title}: nothing would change"
-    return Outcome(Ending.DONE if count else Ending.UNCHANGED, summary, data=plan)
+    conflicts = tuple(conflict for plan in plans for conflict in plan.conflicts)
+    plan = Plan(title, plans[0].publication, changes, warnings, conflicts)
+    return Outcome(Ending.UNCHANGED if plan.changes_nothing else Ending.DONE, plan.summary, data=plan)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def field_changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | N
     The values of a Secret are compared and never shown.
     """
     kind = (after or before or {}).get("kind")
-    old, new = dict(_leaves(cleaned(before) or {})), dict(_leaves(cleaned(after) or {}))
+    old, new = dict(leaves(cleaned(before) or {})), dict(leaves(cleaned(after) or {}))
     changes = []
     for path in [*new, *(path for path in old if path not in new)]:
         if old.get(path) == new.get(path):
@@ -54,14 +54,15 @@ def field_changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | N
     return tuple(changes)
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every leaf of a JSON value: its dotted path, and its JSON text."""
     if isinstance(value, Mapping) and value:
         for name, inner in value.items():
             step = name if name.replace("_", "").replace("-", "").isalnum() else json.dumps(name)
-            yield from _leaves(inner, f"{path}.{step}" if path else step)
+            yield from leaves(inner, f"{path}.{step}" if path else step)
     elif isinstance(value, list) and any(isinstance(inner, Mapping | list) for inner in value):
         for position, inner in enumerate(value):
-            yield from _leaves(inner, f"{path}[{position}]")
+            yield from leaves(inner, f"{path}[{position}]")
     elif path:
         yield path, json.dumps(value, ensure_ascii=False)
 

@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
@@ -15,40 +15,20 @@ from console.access.codec import Malformed, published_document
 from console.access.types import PUBLISHED_KEY
 from console.call import Call
 from console.guard import system_permit
-from console.k8s.errors import NotServed
 from console.k8s.types import (
-    AI_GATEWAY_ROUTE,
-    AI_SERVICE_BACKEND,
-    BACKEND,
-    BACKEND_SECURITY_POLICY,
-    BACKEND_TLS_POLICY,
-    BACKEND_TRAFFIC_POLICY,
-    HTTP_ROUTE,
-    SECRET,
-    SECURITY_POLICY,
     Object,
     ref_of,
 )
 from console.outcome import Ending, Outcome, Unavailable
-from console.publishing import book
+from console.publishing import book, leftovers
 from console.publishing.diff import field_changes
 from console.publishing.managers import NOBODY, Writer, added_by_others, written_by
 from console.publishing.manifests import LABEL_PUBLICATION, credential_of, manifests
 from console.publishing.plan import grant_for
 from console.publishing.types import Publication, PublicationState
 
-KINDS = (
-    SECRET,
-    BACKEND,
-    BACKEND_TLS_POLICY,
-    AI_SERVICE_BACKEND,
-    BACKEND_SECURITY_POLICY,
-    BACKEND_TRAFFIC_POLICY,
-    SECURITY_POLICY,
-    AI_GATEWAY_ROUTE,
-    HTTP_ROUTE,
-)
-"""Every kind that a publication has objects of."""
+if TYPE_CHECKING:
+    from console.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +85,10 @@ async def listing(call: Call) -> Outcome:
             compared = await compare(call, publication)
             rows += [_row(publication.name, publication.tenant, one) for one in compared.differences]
     if not call["name"]:
-        rows += await _leftovers(call)
+        rows += [
+            _row("", one.tenant, Difference(one.target, "", None, "there", one.by, foreign=True))
+            for one in await leftovers.find(call)
+        ]
     names = {row["name"] for row in rows}
     summary = f"{len(rows)} differences in {len(names)} publications" if rows else "everything is as it should be"
     then = f"modeldeck publications repair {rows[0]['name']}" if rows and rows[0]["name"] else ""
@@ -138,7 +121,7 @@ async def _object(call: Call, publication: Publication, manifest: Object) -> lis
         by = written_by(live, path)
         return [Difference(target, path, json.dumps(publication.id), shown, by, foreign=True)]
     if manifest["kind"] == "Secret":
-        manifest = await _with_credential(call, publication, manifest)
+        manifest = await with_credential(call.services, publication, manifest)
     permit = system_permit(call.permit.action, target=target).on_behalf_of(call.permit.actor)
     # Forced, for a field that another manager has taken is what is looked for; a dry run takes nothing.
     would = await cluster.apply(permit, manifest, force=True, dry_run=True)
@@ -152,10 +135,10 @@ async def _object(call: Call, publication: Publication, manifest: Object) -> lis
     return found
 
 
-async def _with_credential(call: Call, publication: Publication, manifest: Object) -> Object:
+async def with_credential(services: Services, publication: Publication, manifest: Object) -> Object:
     """With the credential that it should hold; where that is not known here, what it holds is not judged."""
     provider = credential_of(publication, manifest)
-    secret = await call.services.provider_credential(provider) if provider else None
+    secret = await services.provider_credential(provider) if provider else None
     if secret is None:
         return {name: value for name, value in manifest.items() if name != "data"}
     return {**manifest, "data": {"apiKey": base64.b64encode(secret.get_secret_value().encode()).decode()}}
@@ -185,34 +168,13 @@ def _text(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
-async def _leftovers(call: Call) -> list[dict[str, Any]]:
-    """Objects with our label that no publication asks for. What a controller made of another object goes with that."""
-    cluster, profile = await call.services.cluster(), call.services.profile
-    wanted = set()
-    for publication, _, _ in await book.listing(await call.services.store()):
-        for manifest in manifests(publication, profile.gateway, header_prefix=profile.access.header_prefix):
-            wanted.add((str(ref_of(manifest)), publication.id))
-    rows = []
-    for kind in KINDS:
-        try:
-            objects, _ = await cluster.list(kind, labels=LABEL_PUBLICATION)
-        except NotServed:
-            continue
-        for one in objects:
-            metadata = one["metadata"]
-            allowed = call.principal.tenants is None or metadata.get("namespace") in call.principal.tenants
-            target = str(ref_of(one))
-            known = (target, metadata["labels"][LABEL_PUBLICATION]) in wanted
-            if not known and allowed and not metadata.get("ownerReferences"):
-                found = Difference(target, "", None, "there", written_by(one, "metadata"), foreign=True)
-                rows.append(_row("", metadata.get("namespace"), found))
-    return rows
-
-
 def _row(name: str, tenant: str | None, one: Difference) -> dict[str, Any]:
+    return {"name": name, "tenant": tenant, **row_of(one)}
+
+
+def row_of(one: Difference) -> dict[str, Any]:
+    """A difference as JSON."""
     return {
-        "name": name,
-        "tenant": tenant,
         "object": one.target,
         "field": one.path,
         "wanted": one.wanted,
@@ -221,6 +183,16 @@ def _row(name: str, tenant: str | None, one: Difference) -> dict[str, Any]:
         "at": one.by.at,
         "repairable": not one.foreign,
     }
+
+
+def sentence(differences: Sequence[Difference]) -> str:
+    """What an operator reads of them: the first, and how many more there are; empty where there are none."""
+    if not differences:
+        return ""
+    first, more = differences[0], len(differences) - 1
+    what = f"{first.path} is {first.found or 'absent'}, not {first.wanted or 'absent'}" if first.path else "is missing"
+    by = f", by {first.by.name}" if first.by.name else ""
+    return f"changed by hand: {first.target} {what}{by}{f', and {more} more' if more else ''}"
 
 
 def by_target(differences: Sequence[Difference]) -> dict[str, list[Difference]]:

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 from console.access.used import requests_of
 from console.call import Call
 from console.keys.book import grant_of
+from console.operations.journal import clock_time
 from console.operations.types import NewOperation, Recovery, Step
-from console.outcome import Ending, Outcome, Refusal, conflict
-from console.publishing import backends, book, limits
+from console.outcome import Ending, Item, Outcome, Refusal, conflict
+from console.publishing import backends, book, holders, limits
+from console.publishing.drift import row_of, sentence
 from console.publishing.manifests import credential_of, grant_for_authorizer, public_host, tenant_path
 from console.publishing.origins import SERVICE_PREFIX, Found, catalog_origin, service_origin
 from console.publishing.plan import Planner, check_name, check_tenant
@@ -29,6 +31,7 @@ from console.publishing.types import (
     PublicationKind,
     PublicationState,
     Published,
+    operation_target,
 )
 
 
@@ -67,7 +70,9 @@ async def bring_about(
     if call["plan"]:
         return _planned(plan)
     call.emit(plan)
-    operation = NewOperation("publish", f"model {name}", tenant, call.permit.actor, _publish_steps(call, plan))
+    operation = NewOperation(
+        "publish", operation_target(name), tenant, call.permit.actor, _publish_steps(call, plan, publication)
+    )
     return await _run(call, operation, publication)
 
 
@@ -75,8 +80,7 @@ async def update(call: Call) -> Outcome:
     """Change limits, backends or hostnames of a publication in place; what is served goes on being served."""
     before, state, _ = await book.read(await call.services.store(), call["name"])
     call.permit.covers(before.tenant)
-    if state is not PublicationState.READY:
-        raise conflict(f"{before.name} is {state.value}; nothing was changed", code="OPERATION_UNDER_WAY")
+    await refuse_busy(call, before, state)
     given = {option: call[option] for option in LIMIT_OPTIONS}
     lifted = {name.lower() for name in call["no"]}
     hostnames = call["hostname"] or (() if "hostname" in lifted else before.hostnames)
@@ -100,7 +104,7 @@ async def update(call: Call) -> Outcome:
 
 
 async def unpublish(call: Call) -> Outcome:
-    """Take a publication back: the route first, then its entry, its policies and backends.
+    """Take a publication back: the route first, then its entry, the keys that name it, its policies and backends.
 
     It is finished by recovery, not undone, where it is interrupted.
     """
@@ -109,11 +113,13 @@ async def unpublish(call: Call) -> Outcome:
     call.permit.covers(publication.tenant)
     planner = await _planner(call)
     plan = await planner.to_unpublish(publication, f"unpublish {publication.name}")
+    objects = [change.target for change in plan.changes]
+    keys = await holders.holders(call, publication)
+    plan = dataclasses.replace(plan, changes=(*plan.changes, *holders.planned(keys, publication)))
     if call["plan"]:
         return _planned(plan)
     call.emit(plan)
     about = _about(call)
-    objects = [change.target for change in plan.changes]
     deletions = [
         Step("kube.delete", change_name, about | {"object": _stub(manifest), "publication_id": publication.id})
         for change_name, manifest in zip(
@@ -127,16 +133,18 @@ async def unpublish(call: Call) -> Outcome:
         Step("publish.state", "publication marked", {"id": publication.id, "state": PublicationState.REMOVING.value}),
         deletions[0],
         Step("redis.unpublish", "published_model_info", entry),
+        *holders.steps(call, keys, publication),
         *deletions[1:],
         Step("publish.state", "publication removed", {"id": publication.id, "state": PublicationState.REMOVED.value}),
     )
     new = NewOperation(
         "unpublish",
-        f"model {publication.name}",
+        operation_target(publication.name),
         publication.tenant,
         call.permit.actor,
         steps,
         Recovery.FINISH,
+        still=book.still(publication),
     )
     runner = await call.services.runner()
     record, outcome = await runner.run(new, call.emit)
@@ -157,7 +165,8 @@ async def published(call: Call) -> Outcome:
     for publication, state, created_at in await book.listing(store, tenants=tenants):
         if call["name"] and publication.name != call["name"]:
             continue
-        rows.append((await _status(call, publication, state, created_at)).as_json())
+        status = await _status(call, publication, state, created_at)
+        rows.append(_with_drift(call, status).as_json())
     requests = await requests_of(await call.services.redis(), [row["name"] for row in rows])
     rows = [row | {"requests": requests[row["name"]]} for row in rows]
     if call["name"] and not rows:
@@ -247,9 +256,12 @@ async def _bring_about(
     The removals come last: until then everything can be put back as it was without a request that fails.
     """
     planner = await _planner(call)
-    plan = await planner.to_publish(call.permit, publication, title, warnings, before=before)
+    take_over = bool(call.values.get("take_over"))
+    plan = await planner.to_publish(call.permit, publication, title, warnings, before=before, take_over=take_over)
     if call["plan"]:
         return _planned(plan)
+    if plan.conflicts:
+        raise _another_managers(plan)
     if plan.changes_nothing:
         return Outcome(Ending.UNCHANGED, f"{publication.name} is so already", data=plan)
     call.emit(plan)
@@ -264,15 +276,17 @@ async def _bring_about(
         for one in planner.superfluous(before, publication)
     ]
     steps = (
-        *_apply_steps(call, plan),
+        *_apply_steps(call, plan, publication, force=take_over),
         Step("publish.spec", "publication's spec", about),
         Step("redis.publish", "published_model_info", entry),
         Step("publish.ready", "ready", about),
         Step("publish.probe", "live probe", about),
         *removals,
     )
-    target = f"model {publication.name}"
-    operation = NewOperation(call.permit.action, target, publication.tenant, call.permit.actor, steps)
+    target = operation_target(publication.name)
+    operation = NewOperation(
+        call.permit.action, target, publication.tenant, call.permit.actor, steps, still=book.still(before)
+    )
     return await _run(call, operation, publication)
 
 
@@ -282,9 +296,8 @@ async def _planner(call: Call) -> Planner:
 
 
 def _planned(plan: Plan) -> Outcome:
-    count = sum(change.effect is not Effect.NOTHING for change in plan.changes)
-    summary = f"{plan.title}: {count} changes" if count else f"{plan.title}: nothing would change"
-    return Outcome(Ending.DONE if count else Ending.UNCHANGED, summary, data=plan)
+    then = "add --take-over to take them over, or leave them to their manager" if plan.conflicts else ""
+    return Outcome(Ending.UNCHANGED if plan.changes_nothing else Ending.DONE, plan.summary, data=plan, then=then)
 
 
 def _about(call: Call) -> dict[str, Any]:
@@ -295,14 +308,13 @@ def _grant(publication: Publication) -> dict[str, str]:
     return grant_of(publication.id, publication.as_spec(), publication.tenant).as_json()
 
 
-def _publish_steps(call: Call, plan: Plan) -> tuple[Step, ...]:
+def _publish_steps(call: Call, plan: Plan, publication: Publication) -> tuple[Step, ...]:
     """Secret, backends, policies, route, Redis entry, readiness, probe (issue order; policies before the route)."""
-    publication = plan.publication
     about = _about(call) | {"publication": as_arguments(publication)}
     objects = [change.target for change in plan.changes if change.manifest is not None]
     return (
         Step("publish.reserve", f"name {publication.name}", about | {"objects": objects}),
-        *_apply_steps(call, plan),
+        *_apply_steps(call, plan, publication),
         Step(
             "redis.publish",
             "published_model_info",
@@ -314,8 +326,32 @@ def _publish_steps(call: Call, plan: Plan) -> tuple[Step, ...]:
     )
 
 
-def _apply_steps(call: Call, plan: Plan) -> list[Step]:
-    shared = grant_for_authorizer(plan.publication.tenant, call.services.profile.gateway)
+def _another_managers(plan: Plan) -> Refusal:
+    return Refusal(
+        f"{plan.conflicts[0]}{f', and {len(plan.conflicts) - 1} more' if len(plan.conflicts) > 1 else ''}; "
+        "nothing was changed",
+        code="FIELD_CONFLICT",
+        status=409,
+        then="see what they want, then take them over with --take-over; --plan shows before and after",
+        items=tuple(Item(one, "conflict") for one in plan.conflicts),
+    )
+
+
+async def refuse_busy(call: Call, publication: Publication, state: PublicationState) -> None:
+    """Refuse where an operation is at work on a publication, and say whose and since when."""
+    if state is PublicationState.READY:
+        return
+    newest = await (await call.services.journal()).about(operation_target(publication.name), 1)
+    who = f" by {newest[0].actor} since {clock_time(newest[0].created_at)}" if newest else ""
+    raise conflict(
+        f"{publication.name} is {state.value}{who}; nothing was changed",
+        code="OPERATION_UNDER_WAY",
+        then=f"modeldeck operations show {newest[0].id[:8]}" if newest else "modeldeck operations list",
+    )
+
+
+def _apply_steps(call: Call, plan: Plan, publication: Publication, *, force: bool = False) -> list[Step]:
+    shared = grant_for_authorizer(publication.tenant, call.services.profile.gateway)
     steps = []
     for change in plan.changes:
         if change.manifest is None or change.effect is Effect.NOTHING:
@@ -326,8 +362,8 @@ def _apply_steps(call: Call, plan: Plan) -> list[Step]:
         ):
             steps.append(Step("kube.ensure", change.target, _about(call) | {"manifest": change.manifest}))
             continue
-        credential = credential_of(plan.publication, dict(change.manifest))
-        arguments = _about(call) | {"manifest": change.manifest, "credential": credential}
+        credential = credential_of(publication, dict(change.manifest))
+        arguments = _about(call) | {"manifest": change.manifest, "credential": credential, "force": force}
         steps.append(Step("kube.apply", change.target, arguments))
     return steps
 
@@ -369,6 +405,15 @@ async def _status(call: Call, publication: Publication, state: PublicationState,
         reason = entry or "" if verdict.ready else verdict.sentence
     objects = tuple(f"{m['kind']} {publication.tenant}/{m['metadata']['name']}" for m in planner.manifests(publication))
     return Published(publication, state, ready, reason, url_of(publication, gateway.url), created_at, objects)
+
+
+def _with_drift(call: Call, status: Published) -> Published:
+    """With what the watch of this process knows of changes by hand, where there is one."""
+    differences = call.services.drift.of(status.publication) if call.services.drift is not None else None
+    if differences is None:
+        return status
+    reason = status.reason or sentence(differences)
+    return dataclasses.replace(status, drift=tuple(row_of(one) for one in differences), reason=reason)
 
 
 def url_of(publication: Publication, base: str) -> str:

@@ -20,6 +20,7 @@ from console.access.types import PUBLISHED_KEY, Grant
 from console.config import Profile
 from console.guard import Permit
 from console.k8s.cluster import Cluster
+from console.k8s.errors import Conflict
 from console.k8s.types import LABEL_TENANT, NAMESPACE, Object, Ref, kind_of
 from console.keys.book import grant_of
 from console.outcome import Refusal, Unavailable, conflict
@@ -80,8 +81,11 @@ class Planner:
         warnings: Sequence[str] = (),
         *,
         before: Publication | None = None,
+        take_over: bool = False,
     ) -> Plan:
         """What publishing, or updating what was there before, would change.
+
+        ``take_over``: fields that another manager owns become ours; otherwise they are the plan's `conflicts`.
 
         Raises:
             Refusal: the gateway cannot hold its limits or would not take its route, an object of another owner is in
@@ -97,12 +101,19 @@ class Planner:
         shared = grant_for_authorizer(publication.tenant, self._profile.gateway)
         if (await self._cluster.get(_ref(shared))) is None:
             changes.append(PlannedChange(str(_ref(shared)), Effect.CREATE, field_changes(None, shared), shared))
+        taken: list[str] = []
         for manifest in self.manifests(publication):
-            changes.append(await self._object(permit, manifest, publication))  # noqa: PERF401 - awaited in order
+            change, theirs = await self._object(permit, manifest, publication)
+            changes.append(change)
+            taken += theirs
+        if take_over:
+            warnings += [f"{one}, and would be taken over" for one in taken]
+            taken = []
         changes.append(await self._entry(publication))
         if before is not None:
             changes += [PlannedChange(str(_ref(one)), Effect.REMOVE) for one in self.superfluous(before, publication)]
-        return Plan(title, publication, tuple(changes), (*warnings, *await self._twin_warning(publication)))
+        warnings += await self._twin_warning(publication)
+        return Plan(title, publication, tuple(changes), tuple(warnings), tuple(taken))
 
     def superfluous(self, before: Publication, after: Publication) -> list[Object]:
         """The objects that nothing refers to any more after a change, in the order of their removal."""
@@ -139,7 +150,10 @@ class Planner:
             return f"drift: {PUBLISHED_KEY} leads {publication.name} to {_endpoint(current)}"
         return None
 
-    async def _object(self, permit: Permit, manifest: Object, publication: Publication) -> PlannedChange:
+    async def _object(
+        self, permit: Permit, manifest: Object, publication: Publication
+    ) -> tuple[PlannedChange, list[str]]:
+        """What would become of one object, and which of the changed fields another manager owns."""
         ref = _ref(manifest)
         live = await self._cluster.get(ref)
         if live is not None and live["metadata"].get("labels", {}).get(LABEL_PUBLICATION) != publication.id:
@@ -148,12 +162,19 @@ class Planner:
             )
         if manifest["kind"] == "Secret":
             manifest = await self._with_credential(manifest, publication)
-        would = await self._cluster.apply(permit, manifest, dry_run=True)
+        taken: list[str] = []
+        try:
+            would = await self._cluster.apply(permit, manifest, dry_run=True)
+        except Conflict as problem:
+            if not problem.conflicts:
+                raise
+            taken = [f"{ref} {one.field.removeprefix('.')} is managed by {one.manager}" for one in problem.conflicts]
+            would = await self._cluster.apply(permit, manifest, dry_run=True, force=True)
         fields = field_changes(live, would)
         effect = Effect.CREATE if live is None else Effect.CHANGE if fields else Effect.NOTHING
         # The manifest that is shown and exported never has the credential in it.
         shown = {**manifest, "data": {}} if manifest["kind"] == "Secret" else manifest
-        return PlannedChange(str(ref), effect, fields, shown)
+        return PlannedChange(str(ref), effect, fields, shown), taken
 
     async def _with_credential(self, manifest: Object, publication: Publication) -> Object:
         provider = credential_of(publication, manifest)

@@ -16,6 +16,7 @@ from console.outcome import Ending, Item, Outcome, Refusal, conflict
 from console.publishing import book
 from console.publishing.diff import field_changes
 from console.publishing.drift import Compared, Difference, by_target, compare
+from console.publishing.handlers import refuse_busy
 from console.publishing.manifests import credential_of, manifests
 from console.publishing.plan import grant_for
 from console.publishing.steps import as_arguments
@@ -26,7 +27,7 @@ from console.publishing.types import (
     Plan,
     PlannedChange,
     Publication,
-    PublicationState,
+    operation_target,
 )
 
 _SECONDS = re.compile(r'"(\d{1,9})(s|m|h)"')
@@ -66,7 +67,8 @@ async def repair(call: Call) -> Outcome:
         steps.append(Step("redis.publish", "published_model_info", entry))
     steps += [Step("publish.ready", "ready", whole), Step("publish.probe", "live probe", whole)]
     count = len(compared.differences)
-    return await _run(call, publication, steps, f"{publication.name} is repaired: {count} differences are gone")
+    told = "1 difference is" if count == 1 else f"{count} differences are"
+    return await _run(call, publication, steps, f"{publication.name} is repaired: {told} gone")
 
 
 async def adopt(call: Call) -> Outcome:
@@ -107,7 +109,7 @@ async def adopt(call: Call) -> Outcome:
         if manifest != compared.wanted.get(target) and target not in open_targets:
             steps += _restore(after, target, manifest, [], about)
     steps += [Step("publish.ready", "ready", whole), Step("publish.probe", "live probe", whole)]
-    outcome = await _run(call, after, steps, f"{publication.name} has adopted {told}")
+    outcome = await _run(call, publication, steps, f"{publication.name} has adopted {told}")
     if outcome.ending is not Ending.DONE or not items:
         return outcome
     return dataclasses.replace(
@@ -180,8 +182,7 @@ def _rendered(publication: Publication, profile: Profile) -> dict[str, dict[str,
 async def _ready(call: Call) -> Publication:
     publication, state, _ = await book.read(await call.services.store(), call["name"])
     call.permit.covers(publication.tenant)
-    if state is not PublicationState.READY:
-        raise conflict(f"{publication.name} is {state.value}; nothing was changed", code="OPERATION_UNDER_WAY")
+    await refuse_busy(call, publication, state)
     return publication
 
 
@@ -224,9 +225,7 @@ def _plan(compared: Compared, title: str) -> Plan:
 
 
 def _planned(plan: Plan) -> Outcome:
-    count = sum(change.effect is not Effect.NOTHING for change in plan.changes)
-    summary = f"{plan.title}: {count} changes" if count else f"{plan.title}: nothing would change"
-    return Outcome(Ending.DONE if count else Ending.UNCHANGED, summary, data=plan)
+    return Outcome(Ending.UNCHANGED if plan.changes_nothing else Ending.DONE, plan.summary, data=plan)
 
 
 def _told(one: Difference) -> str:
@@ -240,7 +239,12 @@ def _text(value: Any) -> str | None:
 
 async def _run(call: Call, publication: Publication, steps: Sequence[Step], summary: str) -> Outcome:
     operation = NewOperation(
-        call.permit.action, f"model {publication.name}", publication.tenant, call.permit.actor, tuple(steps)
+        call.permit.action,
+        operation_target(publication.name),
+        publication.tenant,
+        call.permit.actor,
+        tuple(steps),
+        still=book.still(publication),
     )
     record, outcome = await (await call.services.runner()).run(operation, call.emit)
     if outcome.ending is not Ending.DONE:

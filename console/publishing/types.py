@@ -218,6 +218,11 @@ class Publication:
         )
 
 
+def operation_target(name: str) -> str:
+    """What operations on a publication have as their target: there is one at a time."""
+    return f"model {name}"
+
+
 class Effect(StrEnum):
     """What the plan would do with one object or entry."""
 
@@ -256,12 +261,22 @@ class PlannedChange:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a publish or unpublish would change, in the order in which it would."""
+    """What a publish or unpublish would change, in the order in which it would; of no one publication for leftovers."""
 
     title: str
-    publication: Publication
+    publication: Publication | None
     changes: tuple[PlannedChange, ...]
     warnings: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    """Fields that another manager owns and that would be changed: applying is refused until they are taken over."""
+
+    @property
+    def summary(self) -> str:
+        """``update llama: 2 changes``."""
+        count = sum(change.effect is not Effect.NOTHING for change in self.changes)
+        told = f"{count} change{'s' if count != 1 else ''}" if count else "nothing would change"
+        taken = f", but another manager owns {len(self.conflicts)} of the fields" if self.conflicts else ""
+        return f"{self.title}: {told}{taken}"
 
     @property
     def changes_nothing(self) -> bool:
@@ -271,6 +286,7 @@ class Plan:
         return {
             "title": self.title,
             "warnings": list(self.warnings),
+            "conflicts": list(self.conflicts),
             "changes": [
                 {
                     "target": change.target,
@@ -293,6 +309,15 @@ class Published:
     url: str
     created_at: datetime
     objects: tuple[str, ...] = ()
+    drift: tuple[Mapping[str, Any], ...] | None = None
+    """What is otherwise in the cluster, field by field; None where this process does not watch it."""
+
+    @property
+    def status(self) -> str:
+        """One word: publishing, removing, not ready, drifted or ready."""
+        if self.state is not PublicationState.READY:
+            return self.state.value
+        return "not ready" if not self.ready else "drifted" if self.drift else "ready"
 
     def as_json(self) -> dict[str, Any]:
         publication = self.publication
@@ -302,6 +327,7 @@ class Published:
             "kind": publication.kind.value,
             "source": f"{publication.origin.source} {publication.origin.name}",
             "state": self.state.value,
+            "status": self.status,
             "ready": self.ready,
             "reason": self.reason,
             "url": self.url,
@@ -313,5 +339,6 @@ class Published:
             "hostnames": list(publication.hostnames),
             "created_at": self.created_at.isoformat(timespec="seconds"),
             "objects": list(self.objects),
+            "drift": None if self.drift is None else list(self.drift),
             "endpoint_id": publication.id,
         }

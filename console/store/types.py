@@ -18,6 +18,7 @@ def _number(value: Any) -> Any:
 # Once: `json.dumps` makes a new encoder at every call.
 _SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_number)
 
+
 class Json(TypeDecorator[Any]):
     """A JSON document as text, with sorted keys, so that equal documents are equal bytes."""
 

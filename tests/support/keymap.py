@@ -14,6 +14,7 @@ from screens.commanding import ResultWindow
 from screens.examples import ExamplesWindow
 from screens.forms import FormWindow
 from screens.frame import DeckScreen
+from screens.key_search import InClear, KeySearch
 from screens.plans import PlanWindow
 from screens.views import VIEWS
 from widgets.confirm import Confirm, TypedConfirm
@@ -39,6 +40,7 @@ _PARTS: dict[str, tuple[type, ...]] = {
     "In the window of a plan": (PlanWindow,),
     "In a question": (Confirm, TypedConfirm),
     "In the window that shows a key once": (Reveal,),
+    "In the windows that find a key and show keys in clear": (KeySearch, InClear),
     "In the windows of examples, answers and errors": (ExamplesWindow, ResultWindow, ErrorList),
     "In the drawer of jobs": (JobsDrawer,),
 }

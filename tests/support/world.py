@@ -313,8 +313,10 @@ def _key(identifier: str, name: str, tenant: str, **more: Any) -> dict[str, Any]
         "models": [],
         "networks": [],
         "state": "active",
+        "imported_from": None,
         "created_at": moment(days=30),
         "expires_at": None,
+        "expires_soon": False,
         "generations": [_generation(1, "9f3c…e1", "x7Qa")],
         "model_count": 0,
         "grace_left": None,
@@ -326,7 +328,7 @@ def _key(identifier: str, name: str, tenant: str, **more: Any) -> dict[str, Any]
 
 KEYS = [
     _key("9b2k1x", "batch", "acme", kind="admin", models=["llama"], model_count=1, owner="nightly jobs",
-         expires_at=moment(days=-6), last_used=moment(days=4)),
+         expires_at=moment(days=-6), expires_soon=True, last_used=moment(days=4)),
     _key("k7f3aa", "chat", "acme", state="rotating", grace_left=200, generations=[
         _generation(1, "41aa…07", "p0Lk", not_after=moment(seconds=-200)),
         _generation(2, "9f3c…e1", "x7Qa", issued_at=moment(minutes=12)),
@@ -339,6 +341,10 @@ KEYS = [
 def show_key(values: Mapping[str, Any]) -> Outcome:
     key = next(key for key in KEYS if values["key"] in (key["id"], key["name"]))
     data = {name: value for name, value in key.items() if name not in ("model_count", "grace_left")}
+    own = [{"model": name, "source": "own", "endpoint": f"pub-{name}", "clash": None} for name in key["models"]]
+    published = {"model": "qwen", "source": "published", "endpoint": "pub-qwen", "clash": None}
+    data["effective"] = [*own, published] if key["kind"] == "client" else own
+    data["hours"] = [0] * 18 + [3, 8, 21, 34, 13, 9] if key["uses"] else [0] * 24
     data["timeline"] = [
         {"at": key["created_at"], "what": "created", "detail": "everywhere after 21 ms (2 of 2 workers)", "by": "mara"}
     ]

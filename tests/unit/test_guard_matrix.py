@@ -12,8 +12,8 @@ ACTIONS = {
     "look": """
         status overview feed models.search models.show models.compare models.export sync.status sync.providers
         sync.history sync.events sync.schedule sync.webhooks sync.held published tenants.list publications.docs
-        publications.export publications.drift
-        keys.list keys.show
+        publications.export publications.drift publications.leftovers
+        keys.list keys.show keys.find
         access.explain access.status operations.list operations.show audit
     """,
     "ask": "sync.diff sync.check keys.copy",
@@ -21,10 +21,11 @@ ACTIONS = {
         cache.invalidate models.hide models.pin models.price models.note sync.run sync.pause sync.resume sync.every
         sync.accept sync.refuse publish update publications.publish publications.apply
         publications.repair publications.adopt
-        keys.create keys.rotate keys.extend keys.edit keys.resume keys.restore operations.recover
+        keys.create keys.rotate keys.extend keys.edit keys.resume keys.restore keys.renew
+        operations.recover
     """,
-    "destroy": "unpublish publications.unpublish keys.suspend keys.finish keys.withdraw keys.revoke",
-    "administer": "tenants.resume tokens.create",
+    "destroy": "unpublish publications.unpublish publications.prune keys.suspend keys.finish keys.withdraw keys.revoke",
+    "administer": "tenants.resume tokens.create keys.import",
     "read secrets": "tokens.list",
     "remove": "tenants.suspend tokens.revoke",
 }

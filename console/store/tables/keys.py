@@ -19,6 +19,8 @@ keys = sa.Table(
     sa.Column("models", Json, nullable=False),
     # CIDRs; an empty list is everywhere.
     sa.Column("networks", Json, nullable=False, server_default="[]"),
+    # Of a key that was taken over from another writer: {"source": its Redis key, "grants": {model: where it leads}}.
+    sa.Column("imported", Json),
     sa.Column("expires_at", Moment),
     sa.Column("suspended", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created_at", Moment, nullable=False),

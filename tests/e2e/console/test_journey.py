@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from console.guard import system_permit
+from console.k8s.cluster import Cluster
+from console.k8s.types import BACKEND_TRAFFIC_POLICY, Ref
 from tests.e2e.console.conftest import Opens
 from tests.support.stack import Running
 from tests.support.waiting import until
@@ -86,13 +89,38 @@ async def test_limits_are_changed_after_a_look_at_what_they_are(opened: Opens, s
         await operator.press("u")
         await operator.sees("Change a publication: llama")
         await operator.press("'30", "ctrl+s")
+        await operator.sees("update llama: 1 object", "spec.rateLimit", "^s apply")
+        await operator.press("ctrl+s")
         await operator.sees("30 requests a minute for each key")
         await until(lambda: not operator.app.bridge.running)
         await operator.press("u")
         await operator.sees("Change a publication", "30", "^s apply")
         await operator.press("backspace", "backspace", "ctrl+s")
+        await operator.sees("update llama: 1 object")
+        await operator.press("ctrl+s")
         await operator.sees("no request limit")
         await until(lambda: not operator.app.bridge.running)
+
+
+async def test_a_change_by_hand_shows_itself_and_is_repaired_or_adopted_with_a_key(
+    opened: Opens, stack: Running
+) -> None:
+    await stack.publish()
+    by_hand = system_permit("by hand")
+    policy = Ref(BACKEND_TRAFFIC_POLICY, "pub-llama", "acme")
+    kim = await Cluster.connect(kubeconfig=stack.services.profile.kubernetes.kubeconfig, manager="kim")
+    async with opened() as operator:
+        await operator.press("4")
+        await operator.sees("● ready", "300 s")
+        for seconds, key, ended in (("7s", "r", "300 s"), ("2m", "a", "120 s")):
+            await kim.patch(by_hand, policy, {"spec": {"timeout": {"http": {"requestTimeout": seconds}}}})
+            await operator.sees("▲ drifted", "by kim", within=8)
+            await operator.press("d")
+            await operator.sees(f'"{seconds}"', "r repair", "a adopt")
+            await operator.press(key)
+            await operator.sees("● ready", ended, within=10)
+            await until(lambda: not operator.app.bridge.running)
+    await kim.close()
 
 
 async def test_what_others_do_is_shown_without_a_key(opened: Opens, stack: Running) -> None:

@@ -135,6 +135,33 @@ async def test_a_form_is_filled_in_by_keys_alone(stage: Any) -> None:
         assert changed[:5] == ["name"] * 5
 
 
+async def test_what_is_seldom_needed_is_behind_a_key_and_comes_forth_where_it_is_wrong(stage: Any) -> None:
+    specs = (
+        FieldSpec("name", "name", required=True),
+        FieldSpec("tph", "tokens/hour", FieldKind.INTEGER, minimum=1, more=True),
+        FieldSpec("rpm", "requests/minute", FieldKind.INTEGER),
+    )
+    app = stage(lambda: [Form(specs)])
+    async with app.run_test(size=(60, 24)) as pilot:
+        form = app.query_one(Form)
+        form.focus()
+        await pilot.pause()
+        shown = [line.strip() for line in app.lines() if line.strip()]
+        assert [line.split()[0] for line in shown] == ["name", "requests/minute", "more…"]
+        assert shown[-1] == "more…  tokens/hour"
+        await pilot.press("enter", "enter", *"60")
+        assert form.values == {"name": "", "rpm": "60", "tph": ""}, "enter passes over what is out of sight"
+        await pilot.press("ctrl+g", *"7")
+        assert form.values["tph"] == "7"
+        await pilot.press("ctrl+g")
+        assert form.has_class("-more"), "something stands there"
+        await pilot.press("backspace", "ctrl+g")
+        assert not form.has_class("-more")
+        form.show_errors({"tph": "this gateway cannot count tokens"})
+        await pilot.pause()
+        assert "this gateway cannot count tokens" in "\n".join(app.lines())
+
+
 async def test_what_a_service_finds_wrong_stands_at_the_field_until_it_is_edited(stage: Any) -> None:
     app = stage(lambda: [Form(SPECS)])
     async with app.run_test(size=(60, 24)) as pilot:

@@ -200,7 +200,10 @@ async def test_a_principal_reaches_its_own_tenants_only(bench: Bench) -> None:
     await bench.create()
     globex = Principal("g", Role.PUBLISHER, frozenset({"globex"}))
     viewer = Principal("v", Role.VIEWER)
-    assert (await bench.do("keys.rotate", who=globex, key="chat")).code == "TENANT_FORBIDDEN"
+    assert (await bench.do("keys.show", who=globex, key="chat")).code == "TENANT_FORBIDDEN"
+    assert (await bench.do("keys.rotate", who=globex, key="chat")).code == "FORBIDDEN", "before anything was begun"
+    refused = (await bench.do("audit")).data[0]
+    assert (refused["action"], refused["tenant"], refused["outcome"]) == ("keys.rotate", "acme", "refused")
     assert (await bench.do("keys.create", who=globex, name="x", tenant="acme")).code == "FORBIDDEN"
     assert (await bench.do("keys.list", who=globex)).data == []
     assert (await bench.do("keys.rotate", who=viewer, key="chat")).code == "FORBIDDEN"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,13 @@ async def test_publications_and_their_limits(services: Services) -> None:
     assert (row["publications"], row["max_rpm"], row["keys_used"]) == ("1/2", 600, "0")
     namespace = await (await services.cluster()).get(Ref(NAMESPACE, "acme", None))
     assert namespace is not None
+
+
+async def test_of_several_at_one_moment_no_more_than_the_quota_come_to_be(services: Services) -> None:
+    await annotate(services, {MAX_KEYS: "2"})
+    outcomes = await asyncio.gather(*(create(services, f"k{number}") for number in range(6)))
+    assert sum(one.revealed is not None for one in outcomes) == 2
+    assert {one.code for one in outcomes if one.revealed is None} == {"QUOTA_EXCEEDED"}
+    same = await asyncio.gather(*(create(services, "k9") for _ in range(2)))
+    assert all(one.revealed is None for one in same)
+    assert (await listed(services))["keys_used"] == "2/2"

@@ -26,6 +26,7 @@ PUBLISHING = {
     "publications.unpublish",
     "publications.apply",
     "publications.repair",
+    "publications.prune",
 }
 # Which of the actions that write to Kubernetes each identity may do, in which namespace.
 ALLOWED = {

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
+import re
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from console.guard import Principal, Role
 from console.k8s.types import (
     AI_SERVICE_BACKEND,
     BACKEND,
@@ -23,7 +29,7 @@ from console.local.samples.books import UpstreamFault
 from console.operations.journal import LEASE, Journal
 from console.operations.recovery import recover_once
 from console.operations.runner import Runner
-from console.operations.types import OperationState
+from console.operations.types import NewOperation, OperationState
 from console.outcome import Ending, Failure
 from console.publishing.types import Effect, Plan
 from console.steps import StepKinds
@@ -56,9 +62,9 @@ async def answered_by(stack: Running, key: str, requests: int = 12) -> Counter[s
 # --- limits ---------------------------------------------------------------------------------------------------------
 
 
-async def test_every_limit_that_needs_no_global_limiter_is_held_here(stack: Running) -> None:
+async def test_every_limit_is_held_here(stack: Running) -> None:
     outcome = await stack.publish(
-        rpm=60, rph=600, rpd=6000, burst=2, tenant_rpm=100, model_rpm=200,
+        rpm=60, rph=600, rpd=6000, burst=2, tenant_rpm=100, model_rpm=200, tph=50_000, tpd=100_000,
         retries=1, retry_on=["503", "connect-failure"],
         max_connections=50, max_pending=50, max_parallel=50,
         timeout="2m", connect_timeout="5s", idle_timeout="1m",
@@ -75,10 +81,29 @@ async def test_every_limit_that_needs_no_global_limiter_is_held_here(stack: Runn
     assert (limits["burst"], limits["requests_per_day"], limits["retry_on"]) == (2, 6000, ["503", "connect-failure"])
 
 
+async def test_tokens_are_charged_and_their_end_is_told(stack: Running) -> None:
+    await stack.publish(tpd=30)
+    key = await stack.key("tokens")
+    first = await stack.chat(key, "llama", stream=True)
+    assert first.status_code == 200
+    assert "usage" not in first.text, "the client has not asked for it"
+
+    async def refused() -> bool:
+        return (await stack.chat(key, "llama")).status_code == 429
+
+    await until(refused, within=20)
+    answer = await stack.chat(key, "llama")
+    assert answer.headers["x-modeldeck-limit"] == "30 tokens per day for this key"
+    assert 0 < int(answer.headers["retry-after"]) <= 86_400
+    other = await stack.key("other-tokens")
+    assert (await stack.chat(other, "llama")).status_code == 200
+
+
 async def test_a_total_is_for_all_keys_together(stack: Running) -> None:
-    await stack.publish(model_rpm=3)
+    outcome = await stack.publish("total", model_rpm=3)
+    assert outcome.ending is Ending.DONE, outcome
     first, second = await stack.key("total-1"), await stack.key("total-2")
-    statuses = [(await stack.chat(key, "llama")).status_code for key in (first, second, first, second, first)]
+    statuses = [(await stack.chat(key, "total")).status_code for key in (first, second, first, second, first)]
     # The probe of the publish was one of the three.
     assert statuses == [200, 200, 429, 429, 429]
 
@@ -87,7 +112,7 @@ async def test_limits_are_lifted_one_by_one(stack: Running) -> None:
     await stack.publish(rpm=60, rpd=600, burst=5, max_parallel=9)
     assert (await stack.do("update", name="llama", no=["rpd", "max-parallel"], rph="100")).ending is Ending.DONE
     spec = await policy(stack)
-    units = [rule["limit"]["unit"] for rule in spec["rateLimit"]["local"]["rules"]]
+    units = [rule["limit"]["unit"] for rule in spec["rateLimit"]["global"]["rules"]]
     assert units == ["Second", "Minute", "Hour"]
     assert "circuitBreaker" not in spec
     await stack.do("update", name="llama", no=["rpm", "rph", "burst"])
@@ -99,8 +124,7 @@ async def test_limits_are_lifted_one_by_one(stack: Running) -> None:
 @pytest.mark.parametrize(
     ("values", "code"),
     [
-        ({"tph": 1000}, "RATE_LIMIT_CONFIG_FAILED"),
-        ({"tpd": 1000}, "RATE_LIMIT_CONFIG_FAILED"),
+        ({"tph": 1000, "tpd": 999}, "RATE_LIMIT_CONFIG_FAILED"),
         ({"rpm": 5, "burst": 6}, "RATE_LIMIT_CONFIG_FAILED"),
         ({"timeout": "2d"}, "INVALID_PARAMETER"),
         ({"retries": 99}, "INVALID_PARAMETER"),
@@ -245,34 +269,123 @@ async def test_a_hostname_is_where_it_is_called_and_nowhere_else(stack: Running)
     assert await status("any.example.com") == 200
 
 
+# --- two operators --------------------------------------------------------------------------------------------------
+
+
+async def test_the_second_operator_is_told_who_is_at_work_and_since_when(stack: Running) -> None:
+    await stack.publish(rpm=60)
+    reached = asyncio.Event()
+    kim = Principal("kim", Role.PUBLISHER, None, "cli", "10.0.0.7")
+    with fault_at(1, "after", None, reached):
+        first = asyncio.create_task(stack.do("update", who=kim, name="llama", rpm="70"))
+        await reached.wait()
+        for action, values in (("update", {"rpm": "80"}), ("unpublish", {}), ("publications.repair", {})):
+            outcome = await stack.do(action, name="llama", **values)
+            if outcome.ending is Ending.UNCHANGED:
+                continue
+            assert (outcome.ending, outcome.code) == (Ending.REFUSED, "OPERATION_UNDER_WAY"), outcome
+            assert re.search(
+                r"update of model llama by kim@10\.0\.0\.7 is under way since \d\d:\d\d:\d\d UTC", outcome.summary
+            )
+        first.cancel()
+        await first
+    assert (await stack.do("published", name="llama")).data[0]["limits"]["requests_per_minute"] == 60
+
+
+async def test_what_was_planned_on_what_is_not_so_any_more_is_not_applied(stack: Running) -> None:
+    """Both have read the publication; the one who comes second would undo what the first has changed."""
+    await stack.publish(rpm=60)
+    kim = Principal("kim", Role.PUBLISHER, None, "cli", "10.0.0.7")
+    real = Runner.run
+
+    async def late(self: Runner, new: NewOperation, listen: Any = None) -> Any:
+        patched.undo()
+        assert (await stack.do("update", who=kim, name="llama", also=[OTHER])).ending is Ending.DONE
+        return await real(self, new, listen)
+
+    for action, values in (("update", {"rpm": "80"}), ("unpublish", {})):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Runner, "run", late)
+            outcome = await stack.do(action, name="llama", **values)
+        assert (outcome.ending, outcome.code) == (Ending.REFUSED, "CHANGED_MEANWHILE"), outcome
+        assert "changed meanwhile by kim@10.0.0.7 (update, " in outcome.summary
+        row = (await stack.do("published", name="llama")).data[0]
+        assert (len(row["backends"]), row["limits"]["requests_per_minute"], row["ready"]) == (2, 60, True)
+        assert (await stack.do("update", name="llama", drop=[OTHER])).ending is Ending.DONE
+
+
+async def test_another_managers_field_is_named_and_taken_over_only_when_asked(stack: Running, tmp_path: Path) -> None:
+    await stack.publish(rpm=60)
+    manifest = {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "BackendTrafficPolicy",
+        "metadata": {"name": "pub-llama", "namespace": "acme"},
+        "spec": {"timeout": {"http": {"requestTimeout": "7s"}}},
+    }
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(manifest))
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.prefix) / "bin" / "kubectl"),
+        f"--kubeconfig={stack.services.profile.kubernetes.kubeconfig}",
+        *("apply", "--server-side", "--force-conflicts", "--field-manager=argocd", "-f", str(file)),
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await process.wait() == 0
+    told = "BackendTrafficPolicy acme/pub-llama spec.timeout.http.requestTimeout is managed by argocd"
+    planned = await stack.do("update", name="llama", timeout="2m", plan=True)
+    assert planned.data.conflicts == (told,)
+    assert "--take-over" in planned.then
+    outcome = await stack.do("update", name="llama", timeout="2m")
+    assert (outcome.ending, outcome.code, outcome.status) == (Ending.REFUSED, "FIELD_CONFLICT", 409)
+    assert outcome.summary.startswith(told)
+    assert (await policy(stack))["timeout"]["http"]["requestTimeout"] == "7s"
+    planned = await stack.do("update", name="llama", timeout="2m", take_over=True, plan=True)
+    assert planned.data.conflicts == ()
+    assert planned.data.warnings[0] == f"{told}, and would be taken over"
+    outcome = await stack.do("update", name="llama", timeout="2m", take_over=True)
+    assert outcome.ending is Ending.DONE, outcome
+    assert (await policy(stack))["timeout"]["http"]["requestTimeout"] == "120s"
+    assert (await stack.do("update", name="llama", timeout="3m")).ending is Ending.DONE, "it is ours now"
+
+
 # --- under load -----------------------------------------------------------------------------------------------------
 
 
 async def test_no_kind_of_update_fails_a_request_even_one_that_is_under_way(stack: Running) -> None:
-    """Slow and quick requests all the time, while limits, weights and backends change; not one of them fails."""
+    """Slow and quick requests all the time, while limits, access, hostnames and backends change; none fails."""
     await stack.publish(rpm=100_000)
     key = await stack.key("held")
+    headers = {"authorization": f"Bearer {key}", "host": "llm.example.com"}
+    body = {"model": "llama", "messages": [{"role": "user", "content": "hi"}]}
     statuses: list[int] = []
     stop = asyncio.Event()
     samples = stack.stack._upstreams
 
     async def load() -> None:
         while not stop.is_set():
-            statuses.append((await stack.chat(key, "llama")).status_code)
+            answer = await stack.client.post("/v1/chat/completions", json=body, headers=headers)
+            statuses.append(answer.status_code)
 
     # Each answer of this one takes longer than the removal of what leads to it.
     samples.fault("deepinfra", UpstreamFault(delay=0.5))
     callers = [asyncio.create_task(load()) for _ in range(6)]
     try:
-        for values in (
-            {"rpm": "90000", "burst": "9000", "rpd": "1000000"},
-            {"also": [OTHER], "retries": "1"},
-            {"also": [f"{OTHER}=3", f"{MODEL}=1"], "max_connections": "500"},
-            {"drop": [MODEL]},
-            {"also": [MODEL], "no": ["burst", "rpd", "retries"], "timeout": "120"},
-            {"drop": [OTHER]},
+        for action, values in (
+            ("update", {"rpm": "90000", "burst": "9000", "rpd": "1000000"}),
+            ("update", {"also": [OTHER], "retries": "1"}),
+            ("update", {"also": [f"{OTHER}=3", f"{MODEL}=1"], "max_connections": "500"}),
+            ("update", {"drop": [MODEL]}),
+            ("update", {"hostname": ["llm.example.com", "other.example.com"]}),
+            ("update", {"hostname": ["*.example.com"]}),
+            ("keys.edit", {"model": ["llama"], "network": ["127.0.0.0/8"]}),
+            ("keys.rotate", {"grace": "300s"}),
+            ("update", {"hostname": ["llm.example.com"], "idle_timeout": "60", "tenant_rpm": "200000"}),
+            ("update", {"also": [MODEL], "no": ["burst", "rpd", "retries"], "timeout": "120"}),
+            ("keys.edit", {"no_models": True, "no_networks": True}),
+            ("update", {"drop": [OTHER], "no": ["hostname"]}),
         ):
-            outcome = await stack.do("update", name="llama", **values)
+            outcome = await stack.do(action, **{"name": "llama"} if action == "update" else {"key": "held"}, **values)
             assert outcome.ending is Ending.DONE, (values, outcome)
     finally:
         stop.set()

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,11 @@ from console.guard import Principal, Role, system_permit
 from console.k8s.cluster import Cluster
 from console.k8s.types import BACKEND, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY, Ref
 from console.outcome import Ending, Failure
+from console.publishing.diff import cleaned
+from console.publishing.following import follow
 from console.publishing.types import Effect, Plan
 from tests.support.stack import Running, fault_at
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TRAFFIC = Ref(BACKEND_TRAFFIC_POLICY, "pub-llama", "acme")
@@ -40,12 +45,13 @@ async def _drift(stack: Running, **values: Any) -> list[dict[str, Any]]:
     return list(outcome.data)
 
 
-def _limit(requests: int) -> dict[str, Any]:
+def _limit(stack: Running, requests: int) -> dict[str, Any]:
     rule = {
         "clientSelectors": [{"headers": [{"name": "x-modeldeck-key-id", "type": "Distinct"}]}],
         "limit": {"requests": requests, "unit": "Minute"},
     }
-    return {"spec": {"rateLimit": {"local": {"rules": [rule]}}}}
+    counted = "global" if stack.services.profile.gateway.global_limiter else "local"
+    return {"spec": {"rateLimit": {counted: {"rules": [rule]}}}}
 
 
 async def test_where_nothing_was_changed_there_is_none(stack: Running) -> None:
@@ -99,7 +105,7 @@ async def test_what_is_missing_is_made_again_in_the_cluster_and_in_redis(stack: 
 
 async def test_a_limit_is_adopted_and_the_rest_is_named(stack: Running, kim: Cluster) -> None:
     await stack.publish(rpm=60)
-    await kim.patch(KIM, TRAFFIC, _limit(90))
+    await kim.patch(KIM, TRAFFIC, _limit(stack, 90))
     await kim.patch(KIM, TRAFFIC, {"spec": {"timeout": {"http": {"requestTimeout": "2m"}}}})
     await kim.patch(KIM, Ref(BACKEND, "pub-llama", "acme"), {"metadata": {"annotations": {"modeldeck.dev/model": "x"}}})
     planned = await stack.do("publications.adopt", name="llama", plan=True)
@@ -164,6 +170,136 @@ async def test_what_a_publication_that_is_gone_has_left_is_found(stack: Running,
         assert (await stack.do("publications.drift", who=globex)).data == []
     finally:
         await kim.delete(KIM, Ref(BACKEND, "pub-gone", "acme"))
+
+
+async def test_what_is_left_over_is_removed_after_a_plan_and_what_another_modeldeck_may_have_made_is_not(
+    stack: Running, kim: Cluster
+) -> None:
+    published = await stack.publish()
+    cluster = await stack.cluster()
+    kept = await cluster.get(TRAFFIC)
+    backend = await cluster.get(Ref(BACKEND, "pub-llama", "acme"))
+    assert kept is not None
+    assert backend is not None
+    assert (await stack.do("unpublish", name="llama")).ending is Ending.DONE
+    # Two objects and the entry come back: a controller that restores a backup, a colleague with an old file.
+    for one in (cleaned(kept), cleaned(backend)):
+        assert one is not None
+        await kim.apply(KIM, one)
+    other = {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "Backend",
+        "metadata": {"name": "pub-gone", "namespace": "acme", "labels": {"modeldeck.dev/publication": "unknown"}},
+        "spec": {"endpoints": [{"ip": {"address": "127.0.0.1", "port": 9}}]},
+    }
+    await kim.apply(KIM, other)
+    entry = {"llama": {"endpoint_id": published.data["endpoint_id"]}, "foreign": {"endpoint_id": "x"}}
+    await (await stack.services.redis()).set(PUBLISHED_KEY, json.dumps(entry))
+    listed = await stack.do("publications.leftovers")
+    assert {row["object"]: row["ours"] for row in listed.data} == {
+        "BackendTrafficPolicy acme/pub-llama": True,
+        "Backend acme/pub-llama": True,
+        "Backend acme/pub-gone": False,
+        f"{PUBLISHED_KEY} llama": True,
+    }
+    globex = Principal("g", Role.PUBLISHER, frozenset({"globex"}))
+    assert (await stack.do("publications.leftovers", who=globex)).data == []
+    assert (await stack.do("publications.prune", who=globex)).ending is Ending.UNCHANGED
+    planned = await stack.do("publications.prune", plan=True)
+    assert planned.summary == "remove 3 leftovers: 3 changes"
+    assert "Backend acme/pub-gone is left" in planned.data.warnings[0]
+    assert (await stack.do("publications.prune", confirmed="")).code == "NOT_CONFIRMED"
+    outcome = await stack.do("publications.prune")
+    assert outcome.ending is Ending.DONE, outcome
+    assert [row["object"] for row in (await stack.do("publications.leftovers")).data] == ["Backend acme/pub-gone"]
+    assert await stack.entries() == {"foreign": {"endpoint_id": "x"}}
+    assert (await stack.do("publications.prune")).ending is Ending.UNCHANGED
+    assert (await stack.do("publications.prune", object=["Backend acme/no"])).code == "NOT_LEFT_OVER"
+    assert (await stack.do("publications.prune", object=["Backend acme/pub-gone"])).ending is Ending.DONE
+    assert (await stack.do("publications.leftovers")).data == []
+
+
+async def test_a_change_by_hand_is_seen_by_whoever_is_up_within_seconds(stack: Running, kim: Cluster) -> None:
+    await stack.publish(rpm=60)
+    news = 0
+
+    def heard() -> None:
+        nonlocal news
+        news += 1
+
+    async def status() -> tuple[str, list[str]]:
+        row = (await stack.do("published", name="llama")).data[0]
+        return row["status"], [one["field"] for one in row["drift"] or ()]
+
+    assert (await stack.do("published", name="llama")).data[0]["drift"] is None, "nobody watches yet"
+    requests = _count_requests(await stack.cluster())
+    task = asyncio.create_task(follow(stack.services, heard))
+    try:
+        await until(lambda: _is(status, ("ready", [])), within=5)
+        asked = sum(requests.values())
+        await asyncio.sleep(1.0)
+        assert sum(requests.values()) == asked, "where nothing changes nothing is asked"
+        began = time.monotonic()
+        await kim.patch(KIM, TRAFFIC, {"spec": {"timeout": {"http": {"requestTimeout": "7s"}}}})
+        await until(lambda: _is(status, ("drifted", ["spec.timeout.http.requestTimeout"])), within=5)
+        assert time.monotonic() - began < 3
+        assert news == 1
+        reason = (await stack.do("published", name="llama")).data[0]["reason"]
+        assert reason == (
+            "changed by hand: BackendTrafficPolicy acme/pub-llama spec.timeout.http.requestTimeout "
+            'is "7s", not "300s", by kim'
+        )
+        # An adoption changes what is asked for, and no object: it is looked at again all the same.
+        assert (await stack.do("publications.adopt", name="llama")).ending is Ending.DONE
+        await until(lambda: _is(status, ("ready", [])), within=5)
+        await kim.delete(KIM, Ref(BACKEND_TRAFFIC_POLICY, "pub-llama", "acme"))
+        await until(lambda: _is_missing(stack), within=5)
+        assert (await stack.do("publications.repair", name="llama")).ending is Ending.DONE
+        await until(lambda: _is(status, ("ready", [])), within=5)
+        # What an operation of ours changes is no drift.
+        before = news
+        assert (await stack.do("update", name="llama", rpm="70")).ending is Ending.DONE
+        await asyncio.sleep(1.5)
+        assert (news, await status()) == (before, ("ready", []))
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        stack.services.drift = None
+
+
+def _count_requests(cluster: Cluster) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    real = cluster._transport.request
+
+    async def request(method: str, path: str, **more: Any) -> Any:
+        counted[f"{method} {path}"] += 1
+        return await real(method, path, **more)
+
+    cluster._transport.request = request  # type: ignore[method-assign]
+    return counted
+
+
+async def _is(ask: Callable[[], Awaitable[Any]], wanted: Any) -> bool:
+    return bool(await ask() == wanted)
+
+
+async def _is_missing(stack: Running) -> bool:
+    row = (await stack.do("published", name="llama")).data[0]
+    return any(one["object"] == str(TRAFFIC) and one["wanted"] == "there" for one in row["drift"] or ())
+
+
+async def test_the_process_that_runs_the_stack_tells_of_it_over_http(stack: Running, kim: Cluster) -> None:
+    await stack.publish()
+    await kim.patch(KIM, TRAFFIC, {"spec": {"timeout": {"http": {"requestTimeout": "9s"}}}})
+    headers = {"authorization": f"Bearer {stack.layout.api_token()}"}
+
+    async def told() -> bool:
+        url = f"http://127.0.0.1:{stack.stack._ports['api']}/api/published-models"
+        answer = await stack.client.get(url, headers=headers)
+        (row,) = answer.json()["publishedModels"]
+        return bool(row["status"] == "drifted")
+
+    await until(told, within=5)
 
 
 async def test_other_tenants_and_viewers_may_not(stack: Running) -> None:

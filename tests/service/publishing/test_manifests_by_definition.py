@@ -79,7 +79,7 @@ _LIMITS = st.builds(
     burst=_maybe(1, 9),
     tenant_requests_per_minute=_maybe(100, 999),
     model_requests_per_minute=_maybe(1_000, 2**32 - 1),
-    retries=st.integers(1, 10),
+    retries=_maybe(0, 10),
     retry_on=st.lists(st.sampled_from(["503", "429", "5xx", "connect-failure"]), max_size=2, unique=True).map(tuple),
     max_connections=_maybe(1, 2**32 - 1),
     max_pending=_maybe(1, 2**32 - 1),
@@ -119,6 +119,9 @@ def publications(draw: st.DrawFn) -> Publication:
             Backend(draw(_ORIGINS), draw(st.integers(0, 1_000_000)), priority, f"{number:08x}")
             for number, priority in enumerate(priorities)
         )
+    if not limits.retries:
+        limits = dataclasses.replace(limits, retry_on=())
+    weight, suffix = draw(st.integers(0, 1_000_000)), draw(st.sampled_from(["", "96678397"]))
     odd = draw(st.one_of(st.none(), st.sampled_from(sorted(_ODD))))
     value: Any = draw(st.sampled_from(_ODD[odd])) if odd else None
     match odd:
@@ -132,7 +135,7 @@ def publications(draw: st.DrawFn) -> Publication:
             origin = dataclasses.replace(origin, endpoint=dataclasses.replace(origin.endpoint, host=value))
         case _:
             limits = dataclasses.replace(limits, **{odd: value})
-    return Publication("0c9d", name, "acme", kind, origin, limits, 1, "", others, tuple(hostnames))
+    return Publication("0c9d", name, "acme", kind, origin, limits, weight, suffix, others, tuple(hostnames))
 
 
 _GATEWAYS = st.builds(
@@ -146,8 +149,10 @@ _GATEWAYS = st.builds(
 @settings(
     max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-@given(publications(), _GATEWAYS)
-async def test_what_is_not_refused_first_is_taken(http: Http, publication: Publication, gateway: GatewayLink) -> None:
+@given(publications(), _GATEWAYS, st.sampled_from(["x-modeldeck", "x-tensorzero"]))
+async def test_what_is_not_refused_first_is_taken(
+    http: Http, publication: Publication, gateway: GatewayLink, prefix: str
+) -> None:
     try:
         check_name(publication.name, publication.kind)
         backends.check(publication)
@@ -159,7 +164,10 @@ async def test_what_is_not_refused_first_is_taken(http: Http, publication: Publi
         return
     event("taken")
     _tried[publication.kind] += 1
-    for manifest in [grant_for_authorizer(publication.tenant, gateway), *manifests(publication, gateway)]:
+    for manifest in [
+        grant_for_authorizer(publication.tenant, gateway),
+        *manifests(publication, gateway, header_prefix=prefix),
+    ]:
         path = kind_of(manifest).path(manifest["metadata"]["namespace"])
         answer = await http.post(path, manifest, dryRun="All", fieldValidation="Strict")
         assert answer.status_code == 201, (answer.text, manifest)

@@ -28,7 +28,7 @@ from console.k8s.types import (
 from console.keys.quotas import MAX_PUBLICATIONS, MAX_RPM
 from console.operations.types import Progress, StepState
 from console.outcome import Ending
-from console.publishing.types import Plan
+from console.publishing.types import Effect, Plan
 from console.services import Services
 from tests.support.stack import ADMIN, Running
 from tests.support.waiting import until
@@ -238,6 +238,29 @@ async def test_unpublishing_removes_everything_of_ours_and_nothing_else(stack: R
     assert await stack.entries() == {"foreign": {"endpoint_id": "x"}}
     assert (await stack.chat(key, "llama")).status_code == 404
     assert (await stack.do("unpublish", name="llama")).status == 404
+
+
+async def test_unpublishing_takes_it_from_the_keys_that_name_it(stack: Running) -> None:
+    await stack.publish()
+    await stack.publish("other", "deepinfra/meta-llama/Llama-3.1-70B-Instruct")
+    only = await stack.key("only-this", kind="admin", model=["llama"])
+    both = await stack.key("both", kind="admin", model=["llama", "other"])
+    every = await stack.key("every")
+    plan: Plan = (await stack.do("unpublish", name="llama", plan=True)).data
+    told = [(change.target.split(" (")[0], change.effect) for change in plan.changes if change.target.startswith("key")]
+    assert sorted(told) == [("key both", Effect.CHANGE), ("key only-this", Effect.REMOVE)]
+    outcome = await stack.do("unpublish", name="llama")
+    assert outcome.ending is Ending.DONE, outcome
+    listed = {row["name"]: row for row in (await stack.do("keys.list", tenant="acme")).data}
+    assert "only-this" not in listed
+    assert (listed["both"]["models"], listed["every"]["state"]) == (["other"], "active")
+    for key, model, status in ((only, "other", 401), (both, "llama", 404), (both, "other", 200), (every, "other", 200)):
+        await until(lambda k=key, m=model, s=status: _answers(stack, k, m, s), within=5)  # type: ignore[misc]
+    assert (await stack.do("keys.rotate", key="both", grace="0")).ending is Ending.DONE, "it is whole"
+
+
+async def _answers(stack: Running, key: str, model: str, status: int) -> bool:
+    return (await stack.chat(key, model)).status_code == status
 
 
 async def test_looking_at_a_plan_is_allowed_where_writing_is_not_and_leaves_no_record(stack: Running) -> None:

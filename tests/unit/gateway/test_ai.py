@@ -59,7 +59,9 @@ def test_the_generated_route_is_the_ai_gateways() -> None:
 
 
 NOT_ACCEPTED: list[tuple[dict[str, Any], str]] = [
-    ({"route__llmRequestCosts": []}, "spec.llmRequestCosts is not supported by the local gateway"),
+    ({"route__llmRequestCosts": [{"metadataKey": "c", "type": "CEL", "cel": "1"}]}, "llmRequestCosts[0].cel is not"),
+    ({"route__llmRequestCosts": [{"metadataKey": "c", "type": "ReasoningToken"}]}, "'ReasoningToken' is not supported"),
+    ({"route__llmRequestCosts": [{"metadataKey": "a:b", "type": "TotalToken"}]}, "'a:b' is not a name"),
     ({"route__parentRefs": [{"name": "gone"}]}, "Gateway ns/gone not found"),
     ({"route__rules": [{}] * 16}, "spec.rules has 16 rules, and 15 are possible"),
     ({"rule__name": "route-not-found"}, "route-not-found is reserved"),

@@ -19,12 +19,13 @@ from console.local.gateway.translate.client import ClientSettings, read_client_p
 from console.local.gateway.translate.clusters import Clusters
 from console.local.gateway.translate.credentials import Credential, read_credential_policies
 from console.local.gateway.translate.gateways import Gateways, read_gateways
+from console.local.gateway.translate.global_limits import limiter_cluster
 from console.local.gateway.translate.limits import Tier
 from console.local.gateway.translate.reading import readable
 from console.local.gateway.translate.routing import read_routes, route_all, route_configuration
 from console.local.gateway.translate.rules import Plan
 from console.local.gateway.translate.security import STANDARD_GATE, Authorization, read_security_policy
-from console.local.gateway.translate.settings import Settings, system_ca_file
+from console.local.gateway.translate.settings import LIMITER_CLUSTER, Settings, system_ca_file
 from console.local.gateway.translate.statuses import object_statuses
 from console.local.gateway.translate.tls import read_tls_policies
 from console.local.gateway.translate.traffic import Traffic, read_traffic_policy
@@ -79,7 +80,9 @@ def translate(snapshot: Snapshot, settings: Settings) -> Translation:
         snapshot,
         Clusters(settings),
         security=attach("SecurityPolicy", snapshot, gateways, routes, lambda one: _security(one, snapshot)),
-        traffic=attach("BackendTrafficPolicy", snapshot, gateways, routes, _traffic),
+        traffic=attach(
+            "BackendTrafficPolicy", snapshot, gateways, routes, lambda one: _traffic(one, settings.limiter is not None)
+        ),
         clients=attach("ClientTrafficPolicy", snapshot, gateways, routes, _client, targets=("Gateway",)),
         tls=read_tls_policies(snapshot, settings.ca_file or system_ca_file()),
     )
@@ -91,9 +94,12 @@ def translate(snapshot: Snapshot, settings: Settings) -> Translation:
     ports = {one.bound: one.gateway for one in gateways.served_listeners()}
     listeners = {f"port-{port}": listener(port, plan.gates, clients[port], settings) for port in sorted(ports)}
     route_names = {port: routes_name(port, plan.gates) for port in sorted(ports)}
+    clusters = plan.clusters.resources
+    if settings.limiter is not None:
+        clusters[LIMITER_CLUSTER] = limiter_cluster(settings.limiter)
     return Translation(
         listeners,
-        dict(sorted(plan.clusters.resources.items())),
+        dict(sorted(clusters.items())),
         {name: route_configuration(name, port, gateways, routing) for port, name in route_names.items()},
         frozenset(plan.tiers),
         dict(sorted(plan.clusters.credentials.items())),
@@ -107,9 +113,9 @@ def _security(one: Mapping[str, Any], snapshot: Snapshot) -> Authorization | Non
         return read_security_policy(one, snapshot)
 
 
-def _traffic(one: Mapping[str, Any]) -> Traffic:
+def _traffic(one: Mapping[str, Any], limiter: bool) -> Traffic:
     with readable():
-        return read_traffic_policy(one)
+        return read_traffic_policy(one, limiter=limiter)
 
 
 def _client(one: Mapping[str, Any]) -> ClientSettings:

@@ -8,7 +8,7 @@ here, by the place of a rule and of a backend in it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from console.local.gateway.snapshot import (
@@ -27,6 +27,7 @@ from console.local.gateway.snapshot import (
 )
 from console.local.gateway.translate.credentials import Credential, CredentialPolicies
 from console.local.gateway.translate.filters import ROUTE_NOT_FOUND
+from console.local.gateway.translate.metering import read_costs
 from console.local.gateway.translate.reading import Node, Unfit, Unsupported, readable, spec_of
 
 GENERATED = "gateway.envoyproxy.io/ai-gateway-generated"
@@ -61,8 +62,11 @@ class AiBackend:
 
 @dataclass(frozen=True, slots=True)
 class AiRule:
+    """``costs``: under which metadata key (of ``llmRequestCosts``) which kind of tokens is noted."""
+
     backends: tuple[AiBackend, ...]
     stream_idle_seconds: float | None = None
+    costs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,8 @@ def _header_mutation(node: Node) -> dict[str, Any]:
 def _read_route(one: Object, snapshot: Snapshot, credentials: CredentialPolicies) -> AiRoute:
     name, namespace = one["metadata"]["name"], namespace_of(one)
     spec = spec_of(one)
-    spec.only("parentRefs", "hostnames", "rules")
+    spec.only("parentRefs", "hostnames", "rules", "llmRequestCosts")
+    costs = read_costs(spec)
     nodes = spec.nodes("rules")
     if len(nodes) > _MOST_RULES:
         raise Unfit(f"spec.rules has {len(nodes)} rules, and {_MOST_RULES} are possible")
@@ -204,7 +209,7 @@ def _read_route(one: Object, snapshot: Snapshot, credentials: CredentialPolicies
     rules, http_rules, priorities = [], [], []
     for index, node in enumerate(nodes):
         rule, http_rule = _read_rule(one, node, snapshot, credentials)
-        rules.append(rule)
+        rules.append(replace(rule, costs=costs))
         http_rules.append(http_rule)
         priorities += [f"{index}:{ref.text('name')}:0" for ref in node.nodes("backendRefs")]
     http_rules.append(

@@ -4,6 +4,9 @@
     extract            the model, from the body
     ext_authz.…        the gates; each route names the one that it uses
     retry_after, local_ratelimit
+    ratelimit          global limits, where there is a service that counts them
+    decompress         answers of models that came compressed: nobody could meter them
+    meter              what an answer has cost
     override           the backend's name for the model, the place of its API
     router
 
@@ -21,7 +24,9 @@ from typing import Any
 from console.local.gateway.translate.client import ClientSettings
 from console.local.gateway.translate.extraction import extract_filter, override_filter
 from console.local.gateway.translate.filters import direct_response
+from console.local.gateway.translate.global_limits import global_limits_filter
 from console.local.gateway.translate.limits import FILTER_NAME, retry_after_filter
+from console.local.gateway.translate.metering import METADATA, decompress_filter, meter_filter
 from console.local.gateway.translate.replies import local_reply_config, openai_error_text
 from console.local.gateway.translate.security import BODY_HEADER, GATE_PREFIX, MODEL_HEADER, Gate, leave_alone
 from console.local.gateway.translate.settings import LIMITS_FILE, Settings
@@ -57,12 +62,14 @@ def for_other_gates(routes: dict[str, Any], name: str, gates: frozenset[str]) ->
 
 
 def _for_other_gates(route: dict[str, Any], gates: frozenset[str]) -> dict[str, Any]:
-    told = route["typed_per_filter_config"]
+    told = {name: value for name, value in route["typed_per_filter_config"].items() if name.startswith(GATE_PREFIX)}
+    others = {name: value for name, value in route["typed_per_filter_config"].items() if name not in told}
     if any("disabled" not in settings and gate not in gates for gate, settings in told.items()):
         answer = direct_response(503, openai_error_text(503), "application/json")
         route = {"name": route["name"], "match": route["match"], **answer}
-        told = {}
-    return route | {"typed_per_filter_config": {gate: told.get(gate, leave_alone()) for gate in sorted(gates)}}
+        told, others = {}, {}
+    gated = {gate: told.get(gate, leave_alone()) for gate in sorted(gates)}
+    return route | {"typed_per_filter_config": gated | others}
 
 
 def stat_prefix(port: int) -> str:
@@ -103,7 +110,10 @@ def _connection_manager(port: int, gates: Sequence[Gate], settings: Settings) ->
                     "type_urls": [_TYPE + "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"],
                 },
             },
+            *([global_limits_filter(settings.limiter)] if settings.limiter else []),
+            meter_filter(),
             override_filter(),
+            decompress_filter(),
             {
                 "name": "router",
                 "typed_config": {
@@ -172,6 +182,10 @@ def _access_log(settings: Settings) -> list[dict[str, Any]]:
         "received": "%BYTES_RECEIVED%",
         "sent": "%BYTES_SENT%",
         "milliseconds": "%DURATION%",
+        "input_tokens": f"%DYNAMIC_METADATA({METADATA}:llm_input_token)%",
+        "output_tokens": f"%DYNAMIC_METADATA({METADATA}:llm_output_token)%",
+        "tokens": f"%DYNAMIC_METADATA({METADATA}:llm_total_token)%",
+        "unmetered": f"%DYNAMIC_METADATA({METADATA}:llm_unmetered)%",
     }
     log = {
         "@type": _TYPE + "extensions.access_loggers.file.v3.FileAccessLog",

@@ -18,24 +18,25 @@ _TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3."
 
 
 @cache
-def _script(name: str) -> str:
-    """A script with what both share before it: Envoy's Lua has no modules."""
+def script(name: str) -> str:
+    """A script with what all share before it: Envoy's Lua has no modules."""
     here = Path(__file__).parent
     return f"{(here / 'scan.lua').read_text('utf-8')}\n{(here / f'{name}.lua').read_text('utf-8')}"
 
 
 def extract_filter() -> dict[str, Any]:
     """envoy.extensions.filters.http.lua.v3.Lua, for every request. It clears the route cache only when it must."""
-    source = {"inline_string": _script("extract")}
-    return _filter(EXTRACT_FILTER, {"default_source_code": source})
+    source = {"inline_string": script("extract")}
+    return lua_filter(EXTRACT_FILTER, {"default_source_code": source})
 
 
 def override_filter() -> dict[str, Any]:
     """The same, for the backends that ask for it: without a script by default, it costs nothing."""
-    return _filter(OVERRIDE_FILTER, {"source_codes": {OVERRIDE_FILTER: {"inline_string": _script("override")}}})
+    return lua_filter(OVERRIDE_FILTER, {"source_codes": {OVERRIDE_FILTER: {"inline_string": script("override")}}})
 
 
-def _filter(name: str, fields: dict[str, Any]) -> dict[str, Any]:
+def lua_filter(name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """envoy.extensions.filters.http.lua.v3.Lua."""
     return {"name": name, "typed_config": {"@type": _TYPE + "Lua", "clear_route_cache": False, **fields}}
 
 

@@ -27,7 +27,6 @@ _UNIT_SECONDS = {
     "Year": 31_536_000,
 }
 _MOST_BUCKETS = 100_000
-NO_GLOBAL_LIMITER = "no global rate limiter is configured for the local gateway"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,33 +80,37 @@ class Limit:
             return {"generic_key": {"descriptor_key": key, "descriptor_value": value}}
 
         actions = [constant("tier", self.tier.name), constant("bucket", f"{bucket}/{self.index}")]
-        actions += [
-            {"request_headers": {"header_name": name, "descriptor_key": f"value{index}"}}
-            for index, name in enumerate(self.distinct)
-        ]
-        actions += [
-            {
-                "header_value_match": {
-                    "descriptor_key": f"condition{index}",
-                    "descriptor_value": "holds",
-                    "expect_match": one["expect"],
-                    "headers": [one["matcher"]],
-                }
+        return {"actions": [*actions, *selecting_actions(self.distinct, self.conditions)]}
+
+
+def selecting_actions(distinct: Iterable[str], conditions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """envoy.config.route.v3.RateLimit.Actions that name the values, and yield nothing where a condition fails."""
+    actions: list[dict[str, Any]] = [
+        {"request_headers": {"header_name": name, "descriptor_key": f"value{index}"}}
+        for index, name in enumerate(distinct)
+    ]
+    actions += [
+        {
+            "header_value_match": {
+                "descriptor_key": f"condition{index}",
+                "descriptor_value": "holds",
+                "expect_match": one["expect"],
+                "headers": [one["matcher"]],
             }
-            for index, one in enumerate(self.conditions)
-        ]
-        return {"actions": actions}
+        }
+        for index, one in enumerate(conditions)
+    ]
+    return actions
 
 
 def read_limits(node: Node) -> tuple[Limit, ...]:
-    """``spec.rateLimit`` of a BackendTrafficPolicy.
+    """``spec.rateLimit.local`` of a BackendTrafficPolicy.
 
     Raises:
-        Unfit: it cannot be honoured, for instance because it is global.
+        Unfit: it cannot be honoured.
     """
-    if node.has("global") or node.raw("type") == "Global":
-        raise Unsupported(f"{node.at('global')}: {NO_GLOBAL_LIMITER}; use rateLimit.local")
-    node.only("type", "local")
+    if not node.has("local"):
+        return ()
     local = node.node("local")
     local.only("rules")
     rules = local.nodes("rules")
@@ -134,6 +137,18 @@ def _read_rule(index: int, rule: Node) -> Limit:
     rule.choice("xRateLimitHeaders", ("DraftVersion03",), "DraftVersion03")
     limit = rule.node("limit")
     limit.only("requests", "unit")
+    distinct, conditions = read_selectors(rule)
+    return Limit(
+        index,
+        limit.number("requests", least=1),
+        _UNIT_SECONDS[limit.choice("unit", tuple(_UNIT_SECONDS))],
+        distinct,
+        conditions,
+    )
+
+
+def read_selectors(rule: Node) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...]]:
+    """The ``clientSelectors`` of a rule: headers of which each value counts apart, and conditions on headers."""
     distinct: list[str] = []
     conditions: list[dict[str, Any]] = []
     for selector in rule.nodes("clientSelectors"):
@@ -150,13 +165,7 @@ def _read_rule(index: int, rule: Node) -> Limit:
                 distinct.append(name)
             else:
                 conditions.append(_condition(name, header))
-    return Limit(
-        index,
-        limit.number("requests", least=1),
-        _UNIT_SECONDS[limit.choice("unit", tuple(_UNIT_SECONDS))],
-        tuple(distinct),
-        tuple(conditions),
-    )
+    return tuple(distinct), tuple(conditions)
 
 
 def _condition(name: str, header: Node) -> dict[str, Any]:

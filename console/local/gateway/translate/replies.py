@@ -28,6 +28,11 @@ _SAYINGS: dict[int, tuple[str, str, str]] = {
     504: ("timeout_error", "upstream_timeout", "The upstream did not answer in time."),
 }
 _OTHER = ("server_error", "gateway_error", "The gateway could not serve the request.")
+_NO_LIMITER = (
+    "server_error",
+    "limits_unknown",
+    "The gateway cannot count requests at the moment.",
+)
 _NO_AUTHORIZER = (
     "server_error",
     "access_unknown",
@@ -55,6 +60,15 @@ def local_reply_config() -> dict[str, Any]:
     mappers = [
         # An authorizer that does not answer is told from one that refuses: both have the same response flag.
         {"filter": _by_details("ext_authz_error"), "body_format_override": _body(_error(*_NO_AUTHORIZER))},
+        {"filter": _by_details("rate_limiter_error"), "body_format_override": _body(_error(*_NO_LIMITER))},
+        {
+            # The service says which limit it is, in the same form.
+            "filter": _by_details("request_rate_limited"),
+            "body_format_override": {
+                "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
+                "content_type": "application/json",
+            },
+        },
         {
             "filter": spoken_by_others,
             "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}},

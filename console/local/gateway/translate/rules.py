@@ -20,8 +20,11 @@ from console.local.gateway.translate.filters import (
     read_filters,
 )
 from console.local.gateway.translate.gateways import Listener
+from console.local.gateway.translate.global_limits import FILTER_NAME as GLOBAL_LIMITS_FILTER
+from console.local.gateway.translate.global_limits import global_limits_settings
 from console.local.gateway.translate.limits import Tier
 from console.local.gateway.translate.matches import Match, read_matches
+from console.local.gateway.translate.metering import METER_FILTER, meter_settings
 from console.local.gateway.translate.reading import Node, Unfit, Unsupported, envoy_duration, readable
 from console.local.gateway.translate.replies import openai_error_text
 from console.local.gateway.translate.security import Authorization, Gate, leave_alone
@@ -178,7 +181,21 @@ class _Compiler:
         gates = self._gates()
         if gates is None:
             return self.refusal()
-        return fields | {"typed_per_filter_config": gates}
+        return fields | {"typed_per_filter_config": gates | self._counting()}
+
+    @property
+    def _bucket(self) -> str:
+        """Whose counters those of this rule are."""
+        return f"{key_of(self._route).place}/{self._index}"
+
+    def _counting(self) -> dict[str, Any]:
+        """What is told to the global limits and to the meter: models are metered, and whatever a policy charges for."""
+        limits = self._traffic.value.global_limits if self._traffic and self._traffic.value else ()
+        told = {GLOBAL_LIMITS_FILTER: global_limits_settings(limits, self._bucket)} if limits else {}
+        charged = any(one.meters for one in limits)
+        if self._ai is not None or charged:
+            told[METER_FILTER] = meter_settings(self._ai.costs if self._ai else {}, ask=charged)
+        return told
 
     def _gates(self) -> dict[str, Any] | None:
         """What every gate is told; None where the authorizer cannot be reached by any means."""
@@ -213,9 +230,8 @@ class _Compiler:
         traffic = self._traffic.value if self._traffic else None
         if traffic is not None:
             action |= traffic.route
-            bucket = f"{key_of(self._route).place}/{self._index}"
             if traffic.limits:
-                action["rate_limits"] = [one.rate_limit(bucket) for one in traffic.limits]
+                action["rate_limits"] = [one.rate_limit(self._bucket) for one in traffic.limits]
                 self._plan.tiers.update(one.tier for one in traffic.limits)
         if self._ai is not None and self._ai.stream_idle_seconds is not None:
             action["idle_timeout"] = envoy_duration(self._ai.stream_idle_seconds)

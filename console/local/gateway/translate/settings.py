@@ -12,6 +12,19 @@ CONTROLLER_NAME = "gateway.envoyproxy.io/gatewayclass-controller"
 
 
 @dataclass(frozen=True, slots=True)
+class GlobalLimiter:
+    """The rate-limit services that listeners ask (console/limits).
+
+    addresses    host and port of each; they share one Redis, so it does not matter which is asked
+    fail_closed  whether a request that nobody can count is answered 503; Envoy Gateway's ``rateLimit.failClosed``,
+                 with its default: it passes
+    """
+
+    addresses: tuple[tuple[str, int], ...]
+    fail_closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How this machine is a gateway.
 
@@ -21,6 +34,7 @@ class Settings:
     buffer_bytes        how much of a request is held in memory where no ClientTrafficPolicy says otherwise
                         (Envoy Gateway's 32 KiB)
     access_log          where Envoy writes one JSON line per request; None for none
+    limiter             who counts what policies limit globally; None: such policies are refused
     ca_file             the certificates that ``wellKnownCACertificates: System`` means
     """
 
@@ -31,6 +45,7 @@ class Settings:
     buffer_bytes: int = 32 * 1024
     access_log: Path | None = None
     ca_file: Path | None = None
+    limiter: GlobalLimiter | None = None
 
     def routes_file(self, name: str) -> str:
         return f"rds-{name}.json"
@@ -43,6 +58,7 @@ class Settings:
         return {"resource_api_version": "V3", "path_config_source": {"path": str(self.directory / file)}}
 
 
+LIMITER_CLUSTER = "modeldeck.limiter"
 LIMITS_FILE = "ecds-limits.json"
 
 

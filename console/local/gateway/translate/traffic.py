@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.local.gateway.snapshot import Object
+from console.local.gateway.snapshot import Object, key_of
 from console.local.gateway.translate.attachment import TARGET_FIELDS
+from console.local.gateway.translate.global_limits import GlobalLimit, read_global_limits
 from console.local.gateway.translate.limits import Limit, read_limits
 from console.local.gateway.translate.reading import Node, Unfit, envoy_duration, spec_of
 
@@ -33,6 +34,8 @@ _DEFAULT_RETRIED_STATUS = 503
 class Traffic:
     """What a policy says.
 
+    limits           counted by Envoy itself
+    global_limits    counted by the rate-limit service
     request_timeout  seconds, where the route itself says nothing
     route            fields of envoy.config.route.v3.RouteAction
     cluster          fields of envoy.config.cluster.v3.Cluster
@@ -40,14 +43,18 @@ class Traffic:
     """
 
     limits: tuple[Limit, ...] = ()
+    global_limits: tuple[GlobalLimit, ...] = ()
     request_timeout: float | None = None
     route: dict[str, Any] = field(default_factory=dict)
     cluster: dict[str, Any] = field(default_factory=dict)
     connections: dict[str, Any] = field(default_factory=dict)
 
 
-def read_traffic_policy(one: Object) -> Traffic:
+def read_traffic_policy(one: Object, *, limiter: bool = False) -> Traffic:
     """What a policy says.
+
+    Args:
+        limiter: whether there is a service that counts global limits
 
     Raises:
         Unfit: it cannot be honoured.
@@ -67,8 +74,13 @@ def read_traffic_policy(one: Object) -> Traffic:
         route["max_stream_duration"] = {"max_stream_duration": _duration(http, "maxStreamDuration")}
     if spec.has("retry"):
         route["retry_policy"] = _retry_policy(spec.node("retry"))
+    limits = spec.node("rateLimit")
+    limits.only("type", "local", "global")
+    if spec.has("rateLimit") and not limits.has("local") and not limits.has("global"):
+        raise Unfit(f"{limits.at('local')} and {limits.at('global')} are missing")
     return Traffic(
-        read_limits(spec.node("rateLimit")) if spec.has("rateLimit") else (),
+        read_limits(limits),
+        read_global_limits(limits, key_of(one).place, limiter=limiter),
         http.seconds("requestTimeout"),
         route,
         _cluster(timeout.node("tcp"), spec.node("circuitBreaker")),

@@ -1,0 +1,102 @@
+"""The keys that have a publication among their own models, and what becomes of them when it is unpublished.
+
+A client key has everything that is published; only what it names itself is its own. A key of which nothing is left is
+revoked: its text would open nothing. Every other one loses the model and goes on working.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from redis.asyncio import Redis
+
+from console.access.writer import AccessWriter
+from console.call import Call
+from console.keys import book
+from console.keys.steps import DropEntry, PutEntry, text_of
+from console.keys.types import Key, KeyKind
+from console.operations.types import Step
+from console.outcome import Failure, Refusal
+from console.publishing.types import Effect, FieldChange, PlannedChange, Publication
+from console.store.engine import Store
+
+
+async def holders(call: Call, publication: Publication) -> list[Key]:
+    """The keys of the publication's tenant that name it; not those that were taken over with a grant of their own."""
+    found = await book.list_keys(await call.services.store(), tenants=[publication.tenant])
+    name = publication.name
+    return [
+        key for key in found if name in key.models and (key.imported is None or name not in dict(key.imported.grants))
+    ]
+
+
+def planned(keys: Sequence[Key], publication: Publication) -> list[PlannedChange]:
+    """What the plan says of them."""
+    changes = []
+    for key in keys:
+        left = _left(key, publication)
+        fields = (FieldChange("models", json.dumps(list(key.models)), json.dumps(left)),)
+        useless = _is_useless(key, left)
+        changes.append(PlannedChange(f"key {key}", Effect.REMOVE if useless else Effect.CHANGE, fields))
+    return changes
+
+
+def steps(call: Call, keys: Sequence[Key], publication: Publication) -> Iterator[Step]:
+    """A step for each key. What is left of it is seen when it is taken: two models may be going at the same time."""
+    for key in keys:
+        about = {"action": call.permit.action, "actor": call.permit.actor}
+        yield Step("publish.release", f"key {key}", {**about, "key": key.id, "model": publication.name})
+
+
+class ReleaseKey:
+    """Take a model from a key: its row, and its entries at the gateway. Part of what is finished, never undone."""
+
+    def __init__(self, store: Store, redis: Redis, writer: AccessWriter) -> None:
+        self._store = store
+        self._put = PutEntry(store, redis, writer)
+        self._drop = DropEntry(store, redis, writer)
+
+    async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
+        return {}
+
+    async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        key = await book.read_key(self._store, arguments["key"])
+        if key.revoked_at is not None:
+            return "was revoked"
+        left = [model for model in key.models if model != arguments["model"] and await self._leads(key, model)]
+        await book.set_fields(self._store, key.id, {"models": left})
+        about = {name: arguments[name] for name in ("key", "action", "actor")}
+        now = datetime.now(UTC)
+        if not _is_useless(key, left):
+            for one in key.live(now):
+                entry = {"generation": one.number, "digest": one.digest, "not_after": text_of(one.not_after)}
+                await self._put.take(about | entry, {}, operation)
+            return f"keeps {', '.join(left)}" if left else "keeps what is published"
+        for one in key.generations:
+            await self._drop.take(about | {"digest": one.digest}, {}, operation)
+        for one in key.live(now):
+            await book.set_generation_end(self._store, one.digest, not_after=now, revoked_at=now)
+        await book.set_revoked(self._store, key.id, now)
+        return "revoked: nothing is left of it"
+
+    async def _leads(self, key: Key, model: str) -> bool:
+        """Whether a model of a key is published still: it cannot be written for one that is not."""
+        try:
+            await book.own_grants(self._store, key, [model])
+        except Refusal:
+            return False
+        return True
+
+    async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
+        raise Failure(f"key {arguments['key']} has lost {arguments['model']} and stays so", code="NOT_UNDOABLE")
+
+
+def _left(key: Key, publication: Publication) -> list[str]:
+    return [model for model in key.models if model != publication.name]
+
+
+def _is_useless(key: Key, left: Sequence[str]) -> bool:
+    return key.kind is KeyKind.ADMIN and not left

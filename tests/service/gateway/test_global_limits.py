@@ -1,0 +1,376 @@
+"""Global limits through Envoy: two rate-limit services and two Envoys on one Valkey, tokens from real answers."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from console.k8s.types import BACKEND_TRAFFIC_POLICY
+from console.limits.counters import Asked, Counters
+from console.limits.service import Limiter, LimiterServing, is_serving
+from console.local.envoy import Envoy
+from console.local.gateway import Controller
+from console.local.gateway.translate import translate
+from console.local.gateway.translate.settings import GlobalLimiter, Settings
+from console.local.gateway.xds import Xds
+from console.local.kube import ADMIN, CONTROLLER, KubeServer
+from console.local.ports import LOOPBACK, free_ports
+from console.local.valkey import Valkey
+from tests.service.gateway.conftest import connect, needs_envoy
+from tests.service.gateway.driving import Seen, Stack, Upstream, respond
+from tests.support.valkey import valkey_in
+from tests.support.waiting import until
+from tests.unit.gateway.manifests import (
+    SYSTEM,
+    ai_objects,
+    condition,
+    gateway,
+    gateway_class,
+    http_route,
+    namespace,
+    rule,
+    service,
+    target,
+    traffic_policy,
+)
+
+pytest.importorskip("grpc")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "prompt_tokens_details": {"cached_tokens": 2}}
+
+
+class Model(Upstream):
+    """Answers as its request says: ``form`` json, gzip, sse, responses, responses-sse, embeddings, silent, broken."""
+
+    async def answer(self, seen: Seen, send: Any) -> None:
+        asked = seen.json
+        form = asked.get("form", "json")
+        kind = {"content-type": "application/json"}
+        if form in ("json", "gzip"):
+            text = 'a "usage": {"total_tokens": 999} that is only said'
+            body = json.dumps({"choices": [{"usage": 1, "text": text}], "usage": USAGE, "id": "x"}).encode()
+            if form == "gzip":
+                assert "gzip" in seen.headers["accept-encoding"]
+                return await respond(send, 200, gzip.compress(body), kind | {"content-encoding": "gzip"})
+            return await respond(send, 200, body, kind)
+        if form == "responses":
+            usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+            return await respond(send, 200, json.dumps({"output": [{}], "usage": usage}).encode(), kind)
+        if form == "embeddings":
+            vectors = [[0.5] * 4000 for _ in range(20)]
+            answer = {"data": vectors, "usage": {"prompt_tokens": 9, "total_tokens": 9}}
+            return await respond(send, 200, json.dumps(answer).encode(), kind)
+        if form == "silent":
+            return await respond(send, 200, b'{"choices": []}', kind)
+        if form == "broken":
+            return await respond(send, 400, b'{"error": {}}', kind)
+        return await self._events(form, asked, send)
+
+    async def _events(self, form: str, asked: dict[str, Any], send: Any) -> None:
+        if form == "responses-sse":
+            done = {
+                "type": "response.completed",
+                "response": {"id": "r", "usage": {"input_tokens": 3, "output_tokens": 4}},
+            }
+            text = f'event: response.created\ndata: {{"type": "x"}}\n\nevent: z\ndata: {json.dumps(done)}\n\n'
+        else:
+            with_usage = (asked.get("stream_options") or {}).get("include_usage") is True
+            extra = {"usage": None} if with_usage else {}
+            chunks = [{"choices": [{"delta": {"content": word}}], **extra} for word in ("a", 'x"usage":null', "c")]
+            if with_usage:
+                chunks.append({"choices": [], "usage": USAGE})
+            text = "".join(f"data: {json.dumps(one)}\n\n" for one in chunks) + "data: [DONE]\n\n"
+        raw = text.encode()
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for at in range(0, len(raw), 11):
+            await send({"type": "http.response.body", "body": raw[at : at + 11], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@dataclass
+class World:
+    stack: Stack
+    valkey: Valkey
+    second: Envoy
+    settings: Settings
+    services: list[LimiterServing]
+
+    async def twice(self) -> list[str]:
+        """The gateway's URL, and that of a second Envoy with the same configuration."""
+        applied = await Xds(self.second, self.settings).apply(
+            translate(self.stack.controller._store.snapshot(), self.settings)
+        )
+        assert not applied.refused
+        return [f"http://127.0.0.{number}:{self.stack.port}/" for number in (1, 2)]
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    needs_envoy()
+    directory = tmp_path_factory.mktemp("limits")
+    valkey = valkey_in(directory, durable=True)
+    await valkey.start()
+    services = [LimiterServing(Limiter(valkey.gateway_client()), host=LOOPBACK) for _ in range(2)]
+    for one in services:
+        await one.start()
+    server = KubeServer(directory / "objects.db", tokens={"admin-token": ADMIN, "controller-token": CONTROLLER})
+    await server.start()
+    admin, own = await connect(server, directory, "admin"), await connect(server, directory, "controller")
+    addresses = tuple((LOOPBACK, one.port) for one in services)
+    first, second = [Envoy(directory / name, workers=1) for name in ("first", "second")]
+    await first.start()
+    await second.start()
+    limiter = GlobalLimiter(addresses)
+    settings = Settings(directory=first.configuration, access_log=first.access_log, limiter=limiter)
+    controller = Controller(own, first, settings, grace_seconds=1)
+    await controller.start()
+    stack = Stack(server, admin, first, controller, free_ports(1)[0])
+    await stack.put(namespace(SYSTEM), gateway_class(), gateway(stack.port))
+    # The same gateway once more, on the machine's next loopback address; it was told to be strict.
+    strict = GlobalLimiter(addresses, fail_closed=True)
+    yield World(stack, valkey, second, Settings(second.configuration, address="127.0.0.2", limiter=strict), services)
+    await controller.stop()
+    await first.stop()
+    await second.stop()
+    await asyncio.gather(*(up.stop() for up in stack.closing))
+    await admin.close()
+    await own.close()
+    await server.stop()
+    for serving in services:
+        await serving.stop()
+    await valkey.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False, timeout=10) as made:
+        yield made
+
+
+def limit(requests: int, unit: str = "Hour", **more: Any) -> dict[str, Any]:
+    header = {"name": "x-key", "type": "Distinct"}
+    return {"clientSelectors": [{"headers": [header]}], "limit": {"requests": requests, "unit": unit}} | more
+
+
+def tokens(most: int, key: str = "llm_total_token") -> dict[str, Any]:
+    metadata = {"namespace": "io.envoy.ai_gateway", "key": key}
+    cost = {"request": {"from": "Number", "number": 0}, "response": {"from": "Metadata", "metadata": metadata}}
+    return limit(most, "Day", cost=cost)
+
+
+def policy(place: str, *rules: dict[str, Any], name: str = "limits", route: str = "r") -> dict[str, Any]:
+    return traffic_policy(place, name, target("HTTPRoute", route), rateLimit={"global": {"rules": list(rules)}})
+
+
+async def limited(world: World, place: str, *rules: dict[str, Any]) -> dict[str, str]:
+    up = await world.stack.upstream("up")
+    route = http_route(place, "r", rule("/", "up"), hostnames=[f"{place}.test"])
+    await world.stack.put(namespace(place), *service(place, "up", up.port), policy(place, *rules), route)
+    return {"host": f"{place}.test", "x-key": "k"}
+
+
+async def model(world: World, place: str, *rules: dict[str, Any], costs: Any = None) -> Model:
+    up = Model("model")
+    await up.start()
+    world.stack.closing.append(up)
+    backend, service_backend, route = ai_objects(place, "m", up.port, hostnames=[f"{place}.test"])
+    if costs:
+        route["spec"]["llmRequestCosts"] = costs
+    await world.stack.put(namespace(place), policy(place, *rules, route="m"), backend, service_backend, route)
+    return up
+
+
+async def ask(client: httpx.AsyncClient, place: str, form: str = "json", **more: Any) -> httpx.Response:
+    headers = {"host": f"{place}.test", "x-key": "k"}
+    return await client.post("/v1/chat/completions", json={"model": "m", "form": form} | more, headers=headers)
+
+
+async def left(client: httpx.AsyncClient, place: str, before: int) -> int:
+    """What of a limit has gone since; a charge arrives a moment after its answer."""
+
+    async def told() -> int:
+        return before - int((await ask(client, place, "broken")).headers["x-ratelimit-remaining"])
+
+    await until(lambda: _truth(told), within=3)
+    return await told()
+
+
+async def _truth(told: Any) -> bool:
+    return bool(await told())
+
+
+async def test_hours_and_days_are_counted_apart_and_the_429_names_the_one(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    headers = await limited(world, "days", limit(2, "Hour"), limit(3, "Day"))
+    first, second, third = [await client.get("/", headers=headers) for _ in range(3)]
+    assert [one.status_code for one in (first, second, third)] == [200, 200, 429]
+    assert (first.headers["x-ratelimit-remaining"], second.headers["x-ratelimit-remaining"]) == ("1", "0")
+    assert 1 <= int(third.headers["retry-after"]) <= 3600
+    assert third.headers["x-modeldeck-limit"] == "2 requests per hour for this x-key"
+    assert third.headers["content-type"] == "application/json"
+    error = third.json()["error"]
+    assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
+    assert "2 requests per hour" in error["message"]
+    # What the hour has refused, the day has not counted: the edit below opens the hour, and one is left of the day.
+    await world.stack.put(policy("days", limit(9, "Hour"), limit(3, "Day")))
+    assert [(await client.get("/", headers=headers)).status_code for _ in range(2)] == [200, 429]
+    assert (await client.get("/", headers=headers | {"x-key": "other"})).status_code == 200
+    assert (await client.get("/", headers={"host": "days.test"})).status_code == 200
+
+
+async def test_two_envoys_and_two_services_are_exact_together(world: World) -> None:
+    headers = await limited(world, "both", limit(40, "Day"))
+    assert all([await is_serving(f"{LOOPBACK}:{one.port}") for one in world.services])
+    urls = await world.twice()
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        answers = await asyncio.gather(*(client.get(urls[one % 2], headers=headers) for one in range(80)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 40 + [429] * 40
+
+
+async def test_counters_go_on_over_edits_and_restarts_of_the_service(world: World, client: httpx.AsyncClient) -> None:
+    headers = await limited(world, "edits", limit(2, "Day"), limit(50, "Hour"))
+    assert (await client.get("/", headers=headers)).status_code == 200
+    await world.stack.put(policy("edits", limit(50, "Hour"), limit(1, "Minute"), limit(2, "Day")))
+    assert (await client.get("/", headers=headers)).status_code == 200
+    third = await client.get("/", headers=headers)
+    assert (third.status_code, third.headers["x-modeldeck-limit"]) == (429, "2 requests per day for this x-key")
+
+
+@pytest.mark.parametrize(
+    ("form", "more", "cost"),
+    [
+        ("json", {}, 12),
+        ("gzip", {}, 12),
+        ("responses", {}, 7),
+        ("responses-sse", {"stream": True}, 7),
+        ("embeddings", {}, 9),
+        ("sse", {"stream": True, "stream_options": {"include_usage": True}}, 12),
+        ("sse", {"stream": True}, 12),
+        ("sse", {"stream": True, "stream_options": {"include_usage": False}}, 12),
+        ("sse", {"stream": True, "stream_options": None}, 12),
+    ],
+)
+async def test_what_an_answer_has_cost_is_charged(
+    world: World, client: httpx.AsyncClient, form: str, more: dict[str, Any], cost: int
+) -> None:
+    place = f"t{abs(hash((form, str(more)))) % 10**9}"
+    up = await model(world, place, tokens(1000))
+    answer = await ask(client, place, form, **more)
+    assert answer.status_code == 200
+    assert await left(client, place, 1000) == cost
+    if form == "sse":
+        assert answer.text.endswith("data: [DONE]\n\n")
+        assert up.seen[0].json["stream_options"] == {"include_usage": True}
+        asked = (more.get("stream_options") or {}).get("include_usage") is True
+        assert ('"total_tokens"' in answer.text) is asked
+        assert ('"usage": null' in answer.text) is asked
+        words = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+        assert [one["choices"][0]["delta"]["content"] for one in words[:3]] == ["a", 'x"usage":null', "c"]
+
+
+async def test_a_key_without_tokens_left_gets_429_until_the_window_ends(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    costs = [{"metadataKey": "spent", "type": "OutputToken"}]
+    await model(world, "spend", tokens(8, "spent"), costs=costs)
+    assert (await ask(client, "spend")).status_code == 200
+    assert await left(client, "spend", 8) == 5
+    assert (await ask(client, "spend")).status_code == 200  # something is left; what it costs is known afterwards
+
+    async def refused() -> bool:
+        return (await ask(client, "spend")).status_code == 429
+
+    await until(refused, within=3)
+
+
+async def test_an_unknown_usage_is_unmetered_and_never_zero(world: World, client: httpx.AsyncClient) -> None:
+    await model(world, "unknown", tokens(100))
+    assert (await ask(client, "unknown", "silent")).status_code == 200
+    assert (await ask(client, "unknown", "broken")).status_code == 400
+    assert (await ask(client, "unknown", "json")).status_code == 200
+
+    def lines() -> list[dict[str, Any]]:
+        text = world.stack.envoy.access_log.read_text()
+        return [one for one in map(json.loads, text.splitlines()) if str(one["route"]).startswith("unknown/")]
+
+    async def written() -> bool:
+        return len(lines()) == 3
+
+    await until(written, within=5)
+    silent, broken, known = lines()
+    assert (silent["unmetered"], silent["tokens"]) == (True, None)
+    assert (broken["unmetered"], broken["tokens"]) == (False, None)
+    assert (known["unmetered"], known["input_tokens"], known["output_tokens"], known["tokens"]) == (False, 7, 5, 12)
+
+
+async def test_targets_of_a_policy_may_share_a_counter(world: World, client: httpx.AsyncClient) -> None:
+    headers = await limited(world, "shared", limit(2, "Day", shared=True))
+    another = http_route("shared", "s", rule("/", "up"), hostnames=["other.shared.test"])
+    made = policy("shared", limit(2, "Day", shared=True))
+    made["spec"]["targetRefs"].append(target("HTTPRoute", "s"))
+    await world.stack.put(made, another)
+    hosts = ("shared.test", "other.shared.test", "shared.test")
+    statuses = [(await client.get("/", headers=headers | {"host": host})).status_code for host in hosts]
+    assert statuses == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (limit(1, shadowMode=True), "shadowMode is not supported"),
+        (limit(1, cost={"request": {"from": "Metadata", "metadata": {"namespace": "a:b", "key": "c"}}}), "namespace"),
+        ({"limit": {"requests": 1, "unit": "Fortnight"}}, "Fortnight"),
+    ],
+)
+async def test_what_cannot_be_counted_is_refused_by_its_name(world: World, broken: dict[str, Any], said: str) -> None:
+    place = f"bad{abs(hash(said)) % 10**6}"
+    up = await world.stack.upstream("up")
+    route = http_route(place, "r", rule("/", "up"), hostnames=[f"{place}.test"])
+    await world.stack.apply(namespace(place), *service(place, "up", up.port), route)
+    try:
+        await world.stack.put(policy(place, broken))
+    except Exception as problem:  # the API may refuse it before the gateway does
+        assert said in str(problem)  # noqa: PT017
+        return
+    ancestors = (await world.stack.status(BACKEND_TRAFFIC_POLICY, place, "limits"))["ancestors"]
+    assert said in condition(ancestors[0]["conditions"], "Accepted")["message"]
+
+
+async def test_a_request_takes_from_all_counters_or_from_none(world: World) -> None:
+    redis = world.valkey.gateway_client()
+    try:
+        counters = Counters(redis)
+        keys = ["modeldeck:limits:a:day", "modeldeck:limits:b:day"]
+        both = [Asked(keys[0], 10, 86_400, 3), Asked(keys[1], 5, 86_400, 3)]
+        assert [one.used for one in await counters.take(both)] == [3, 3]
+        assert [(one.used, one.over) for one in await counters.take(both)] == [(3, False), (3, True)]
+        charge = Asked(keys[1], 5, 86_400, 9, count=True)
+        assert (await counters.take([charge]))[0].used == 12, "what is spent is counted"
+        assert (await counters.take([Asked(keys[0], 3, 86_400, 0)]))[0].over, "nothing is left"
+        assert 0 < await redis.pttl(keys[0]) <= 86_400_000
+    finally:
+        await redis.aclose()
+
+
+async def test_without_redis_a_gateway_lets_pass_or_not_as_it_was_told(world: World) -> None:
+    headers = await limited(world, "away", limit(1, "Day"))
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        opened, closed = await world.twice()
+        assert [(await client.get(opened, headers=headers)).status_code for _ in range(2)] == [200, 429]
+        await world.valkey.stop()
+        assert not await is_serving(f"{LOOPBACK}:{world.services[0].port}")
+        assert (await client.get(opened, headers=headers)).status_code == 200
+        refused = await client.get(closed, headers=headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "limits_unknown")
+        await world.valkey.start()
+        assert (await client.get(opened, headers=headers)).status_code == 429, "the counters were kept"
