@@ -89,7 +89,8 @@ async def internal_key(
     ends = time.time() + KEY_SECONDS
     value = encode_entry(
         {publication.name: grant_of(publication.id, publication.as_spec(), publication.tenant)},
-        key_id="probe",
+        # Its own for each probe: a limiter of all replicas would count one minute's probes together.
+        key_id=f"probe-{secrets.token_hex(4)}",
         user_id="modeldeck",
         project_id=publication.tenant,
         tenant=publication.tenant,
