@@ -191,6 +191,7 @@ def _publication(name: str, tenant: str, offer: str, reason: str = "", **more: A
         "kind": "openai",
         "source": f"catalog {offer}",
         "state": "ready",
+        "status": "not ready" if reason else "ready",
         "ready": not reason,
         "reason": reason,
         "url": _URL,
@@ -199,6 +200,7 @@ def _publication(name: str, tenant: str, offer: str, reason: str = "", **more: A
         "hostnames": [],
         "created_at": moment(days=12),
         "objects": [f"{kind} {tenant}/{slug}" for kind in kinds],
+        "drift": [],
         "endpoint_id": "e4659130-cda1-41a1-9de3-7bbb3d98a81a",
         "requests": 41_302,
     } | more

@@ -91,8 +91,11 @@ class Model(Upstream):
         raw = text.encode()
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        for at in range(0, len(raw), 11):
-            await send({"type": "http.response.body", "body": raw[at : at + 11], "more_body": True})
+        step = 1 if asked.get("slow") else 11
+        for at in range(0, len(raw), step):
+            await send({"type": "http.response.body", "body": raw[at : at + step], "more_body": True})
+            if asked.get("slow"):
+                await asyncio.sleep(0.002)  # so that the gateway sees every byte as a piece of its own
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -253,9 +256,11 @@ async def test_counters_go_on_over_edits_and_restarts_of_the_service(world: Worl
         ("gzip", {}, 12),
         ("responses", {}, 7),
         ("responses-sse", {"stream": True}, 7),
+        ("responses-sse", {"stream": True, "slow": True}, 7),
         ("embeddings", {}, 9),
         ("sse", {"stream": True, "stream_options": {"include_usage": True}}, 12),
         ("sse", {"stream": True}, 12),
+        ("sse", {"stream": True, "slow": True}, 12),
         ("sse", {"stream": True, "stream_options": {"include_usage": False}}, 12),
         ("sse", {"stream": True, "stream_options": None}, 12),
     ],

@@ -160,11 +160,11 @@ local function meter_stream(handle, costs, hide)
       at = last + 1
     end
     held = sub(text, at)
-    -- A stream may end without an empty line; nothing of it may be lost but what is no event, or ours.
-    local keep = hide and find(held, "^data:%s*{") and #held <= LONGEST_EVENT
-    if not keep then
+    -- A stream may end without an empty line; of that nothing is lost but an event that may still turn out to be ours.
+    local plain = find(held, "^data:%s*[^%s{]") or find(held, "^:")
+    if #held > LONGEST_EVENT or (hide and plain) then
       passed[#passed + 1] = hide and held or ""
-      held = (hide or #held > LONGEST_EVENT) and "" or held
+      held = ""
     end
     if hide then
       chunk:setBytes(table.concat(passed))
