@@ -1,6 +1,6 @@
 """The action registry: everything that an operator can do."""
 
-from console.actions import access, catalog, keys, operations, publications, publishing, status, sync, tokens
+from console.actions import access, catalog, keys, operations, publications, publishing, status, sync, tokens, usage
 from console.actions.registry import Action, Registry
 
 REGISTRY = Registry(
@@ -11,6 +11,7 @@ REGISTRY = Registry(
     publications.ACTIONS,
     keys.ACTIONS,
     access.ACTIONS,
+    usage.ACTIONS,
     tokens.ACTIONS,
     operations.ACTIONS,
 )

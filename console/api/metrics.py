@@ -36,7 +36,7 @@ async def ready(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     asker: Asker = request.app.state.asker
     lines: list[str] = []
-    for collect in (_syncs, _keys, _publications, _denials, _operations):
+    for collect in (_syncs, _keys, _publications, _denials, _usage, _operations):
         try:
             lines += await collect(asker, request)
         except ModeldeckError:
@@ -90,6 +90,34 @@ async def _denials(asker: Asker, _request: Request) -> Iterable[str]:
         *lines,
         *(f"modeldeck_denials_total{{code={_quoted(code)}}} {count}" for code, count in sorted(found.items())),
     ]
+
+
+_USAGE = (
+    ("requests", "Requests to the gateway."),
+    ("refused", "Requests that were answered with 4xx."),
+    ("failed", "Requests that were answered with 5xx, or not at all."),
+    ("aborted", "Requests whose client went away."),
+    ("input_tokens", "Tokens that went in, where the answer told them."),
+    ("output_tokens", "Tokens that came out, where the answer told them."),
+    ("unmetered", "Requests that may have cost tokens, nobody knows how many."),
+    ("unpriced", "Requests whose tokens are known, and their price is not."),
+)
+
+
+async def _usage(asker: Asker, _request: Request) -> Iterable[str]:
+    """By tenant and published model: of keys there may be many, and of names that clients make up any number."""
+    from console.usage.reading import totals
+
+    found = await totals(await asker.services.store())
+    labels = [f"{{tenant={_quoted(tenant)},model={_quoted(model)}}}" for tenant, model, _ in found]
+    lines: list[str] = []
+    for name, help_ in _USAGE:
+        lines += _head(f"modeldeck_usage_{name}_total", "counter", help_)
+        pairs = zip(labels, found, strict=True)
+        lines += [f"modeldeck_usage_{name}_total{label} {getattr(sums, name)}" for label, (_, _, sums) in pairs]
+    lines += _head("modeldeck_usage_cost_usd_total", "counter", "What metered requests with a known price have cost.")
+    pairs = zip(labels, found, strict=True)
+    return [*lines, *(f"modeldeck_usage_cost_usd_total{label} {sums.usd:f}" for label, (_, _, sums) in pairs)]
 
 
 async def _operations(asker: Asker, _request: Request) -> Iterable[str]:

@@ -29,6 +29,7 @@ from console.outcome import Failure, TimedOut, Unavailable
 VERSION = "1.40"
 LISTENERS_FILE = "lds.json"
 CLUSTERS_FILE = "cds.json"
+ACCESS_LOG = "access.log"
 DRAIN_SECONDS = 60
 """How long connections live on a listener that was replaced."""
 
@@ -140,7 +141,7 @@ class Envoy:
     def __init__(self, directory: Path, *, workers: int = 2, log: Path | None = None) -> None:
         self.directory = directory
         self.configuration = directory / "xds"
-        self.access_log = directory / "access.log"
+        self.access_log = directory / ACCESS_LOG
         self._workers = workers
         self._log = log or directory / "envoy.log"
         self._short: Path | None = None

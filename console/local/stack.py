@@ -19,7 +19,7 @@ from console.config import Profile, read_config
 from console.guard import system_permit
 from console.k8s.cluster import Cluster
 from console.local import bootstrap
-from console.local.envoy import Envoy, envoy_binary
+from console.local.envoy import ACCESS_LOG, Envoy, envoy_binary
 from console.local.gateway.controller import Controller
 from console.local.gateway.kserve import KServe
 from console.local.gateway.translate.settings import GlobalLimiter, Settings
@@ -35,6 +35,7 @@ from console.operations.recovery import recover_forever
 from console.outcome import Failure, Refusal, TimedOut, Unavailable
 from console.services import Services
 from console.sync.service import look_after
+from console.usage.collecting import collect_forever
 
 _SHARED = "samples"  # the upstream of every provider that has none of its own
 _UPSTREAMS = (*BIG, _SHARED, bootstrap.DEFAULT_UPSTREAM, *(name for _, name, _ in bootstrap.INFERENCE_SERVICES))
@@ -97,6 +98,7 @@ class Stack:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._supervisor.watch(), name="supervisor")
             tasks.create_task(recover_forever(journal, runner), name="recovery")
+            tasks.create_task(collect_forever(self._services, self._layout.envoy / ACCESS_LOG), name="usage")
             if self._durable:  # a throwaway stack is synced by whoever looks at it
                 tasks.create_task(look_after(self._services), name="schedule")
 

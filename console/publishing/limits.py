@@ -141,11 +141,11 @@ def traffic(publication: Publication, gateway: GatewayLink, header_prefix: str) 
     return spec
 
 
-def token_costs(limits: Limits) -> list[dict[str, str]]:
-    """The AIGatewayRoute's ``llmRequestCosts``: without them nothing is noted, and token limits would count nothing."""
-    if all(getattr(limits, name) is None for name in _TOKENS):
-        return []
-    return [{"metadataKey": TOKENS_KEY, "type": "TotalToken"}]
+def token_costs() -> list[dict[str, str]]:
+    """The AIGatewayRoute's ``llmRequestCosts``. Without them nothing is noted, and no stream is asked for its usage:
+    token limits would count nothing, and nobody would know what was used."""
+    kinds = {"llm_input_token": "InputToken", "llm_output_token": "OutputToken", TOKENS_KEY: "TotalToken"}
+    return [{"metadataKey": key, "type": kind} for key, kind in kinds.items()]
 
 
 def _rules(limits: Limits, prefix: str) -> Iterator[dict[str, Any]]:

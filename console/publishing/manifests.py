@@ -203,9 +203,7 @@ class _Writer:
             "timeouts": {"request": f"{self._publication.limits.timeout_seconds}s"},
         }
         spec = self._route_spec([rule])
-        costs = limits.token_costs(self._publication.limits)
-        if costs:
-            spec["llmRequestCosts"] = costs
+        spec["llmRequestCosts"] = limits.token_costs()
         return self._object(f"{_AI_GATEWAY}/v1beta1", "AIGatewayRoute", spec)
 
     def _backend_ref(self, backend: Backend) -> dict[str, Any]:

@@ -14,7 +14,7 @@ ACTIONS = {
         sync.history sync.events sync.schedule sync.webhooks sync.held published tenants.list publications.docs
         publications.export publications.drift publications.leftovers
         keys.list keys.show keys.find
-        access.explain access.status operations.list operations.show audit
+        access.explain access.status operations.list operations.show audit usage
     """,
     "ask": "sync.diff sync.check keys.copy",
     "change": """

@@ -159,8 +159,12 @@ async def test_a_port_that_is_taken_is_told_and_taken_later(
         # The others are served, and go on to be changed.
         await stack.put(http_route(place, "o", rule("/", "up"), hostnames=[f"{place}.test"]))
         assert (await client.get("/", headers={"host": f"{place}.test"})).text == "up"
-        gw = await stack.status(GATEWAY, SYSTEM, "gw")
-        assert condition(gw["conditions"], "Programmed")["status"] == "True"
+
+        async def other_is_served() -> bool:  # where Envoy answers late, it is first said of all that they are not
+            gw = await stack.status(GATEWAY, SYSTEM, "gw")
+            return bool(condition(gw["conditions"], "Programmed")["status"] == "True")
+
+        await until(other_is_served, within=10, what="the other gateway is programmed")
 
     async def is_served() -> bool:
         status = await stack.status(GATEWAY, place, "taken")

