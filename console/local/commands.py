@@ -167,6 +167,46 @@ def limiter(*, listen: str, workers: int | None, tell_ready: bool, config: Path 
     return 0
 
 
+@click.command()
+@click.option("--listen", default="127.0.0.1:9003", help="HOST:PORT of the gRPC service", show_default=True)
+@click.option("--name", metavar="NAME", help="this collector's among several on one database; by default its host's")
+@click.option("--tell-ready", is_flag=True, hidden=True)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="the configuration file")
+@click.option("--profile", metavar="NAME", help="the profile to work with")
+def collector(*, listen: str, name: str | None, tell_ready: bool, config: Path | None, profile: str | None) -> int:
+    """Count what the gateways of a cluster stream as their access log (docs/usage.md).
+
+    The local stack needs none: `modeldeck run` reads its gateway's log.
+    """
+    from console.config import load_profile
+    from console.services import Services
+    from console.usage.streaming import collect_streams
+
+    chosen = load_profile(config=config, profile=profile)
+    host, port = _address(listen)
+    called = name or f"{socket.gethostname()}:{port}"
+
+    async def work() -> None:
+        if tell_ready:
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _end_with_input)
+        async with Services(chosen) as services:
+            await collect_streams(
+                services,
+                called,
+                host=host,
+                port=port,
+                prefix=chosen.access.header_prefix,
+                ready=(lambda: say("ready")) if tell_ready else (lambda: None),
+            )
+
+    try:
+        asyncio.run(work())
+    except OSError as problem:
+        narrate(f"the collector cannot listen on {listen}: {problem}")
+        return Ending.FAILED.exit_code
+    return 0
+
+
 def _end_with_input() -> None:
     """End in order when whoever started this process has gone."""
     if not os.read(sys.stdin.fileno(), 1):
@@ -209,4 +249,4 @@ def open_console(*, config: Path | None, profile: str | None) -> int:
     return open_it(config=str(config) if config else None, profile=profile)
 
 
-COMMANDS = (open_console, demo, up, down, run, serve_api, authz, limiter)
+COMMANDS = (open_console, demo, up, down, run, serve_api, authz, limiter, collector)

@@ -82,8 +82,7 @@ class Collector:
         self._file = LogFile(path)
         self._source = f"log {path}"
         self._settle = settle
-        self._prices: Prices | None = None
-        self._priced_at = 0.0
+        self._pricing = Pricing(services)
         self._place: Place | None = None
 
     async def collect(self) -> int:
@@ -106,7 +105,7 @@ class Collector:
             return 0
         requests, unreadable = await asyncio.to_thread(_requests, lines)
         tally = Tally()
-        tally.add(requests, await self._prices_for(requests))
+        tally.add(requests, await self._pricing.for_(requests))
         after = replace(
             after,
             lines=before.lines + len(lines),
@@ -126,13 +125,22 @@ class Collector:
             await self._settle(tally.settled)
         return len(lines)
 
-    async def _prices_for(self, requests: Sequence[Request]) -> Prices:
-        age = time.monotonic() - self._priced_at
+
+class Pricing:
+    """The prices of what is published, read again now and then, and at once for a model that is new."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._prices: Prices | None = None
+        self._read_at = 0.0
+
+    async def for_(self, requests: Sequence[Request]) -> Prices:
+        age = time.monotonic() - self._read_at
         known = self._prices is not None and all(map(self._prices.knows, requests))
         if self._prices is None or age > _PRICES_SECONDS or (age > _NEW_SECONDS and not known):
             store = await self._services.store()
             published = [one for one, _, _ in await publications.listing(store)]
-            self._prices, self._priced_at = await prices(store, published), time.monotonic()
+            self._prices, self._read_at = await prices(store, published), time.monotonic()
         return self._prices
 
 
@@ -143,15 +151,21 @@ async def collect_forever(services: Services, path: Path, *, settle: Settle | No
     while True:
         try:
             await collector.collect()
-            if not forgotten or time.monotonic() - forgotten > _FORGET_SECONDS:
-                await book.forget(await services.store(), datetime.now(UTC))
-                forgotten = time.monotonic()
+            forgotten = await look_after_age(services, forgotten)
             told = ""
         except (ModeldeckError, OSError) as problem:
             if str(problem) != told:
                 log.warning("usage is not counted just now: %s; nothing of it is lost", problem)
             told = str(problem)
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def look_after_age(services: Services, forgotten: float) -> float:
+    """Once an hour, forget what is old. ``forgotten``: when that was last, by the monotonic clock; returned anew."""
+    if forgotten and time.monotonic() - forgotten < _FORGET_SECONDS:
+        return forgotten
+    await book.forget(await services.store(), _now())
+    return time.monotonic()
 
 
 def _now() -> datetime:

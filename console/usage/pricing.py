@@ -6,6 +6,7 @@ to a whole pico-dollar (10⁻¹² USD), and sums of that are exact again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -66,6 +67,9 @@ class Prices:
     def __init__(self, rates: Mapping[tuple[str, str], Rates | None], tenants: Mapping[str, str]) -> None:
         self._rates = rates
         self._tenants = tenants
+        # Gateways name their backends in ways of their own; where a model has but one, that is the one.
+        backends = Counter(model for model, _ in rates)
+        self._only = {model: one for (model, _), one in rates.items() if backends[model] == 1}
 
     @property
     def models(self) -> frozenset[str]:
@@ -78,13 +82,13 @@ class Prices:
 
     def knows(self, request: Request) -> bool:
         """Whether it is known what a request that was answered costs, or that nobody knows it."""
-        return not request.backend or (request.model, request.backend) in self._rates
+        return not request.backend or (request.model, request.backend) in self._rates or request.model in self._only
 
     def cost(self, request: Request) -> int | None:
         """In pico-dollars; None where the tokens or their price are not known."""
         if request.input_tokens is None or request.output_tokens is None:
             return None
-        rates = self._rates.get((request.model, request.backend))
+        rates = self._rates.get((request.model, request.backend), self._only.get(request.model))
         return None if rates is None else rates.cost(request.input_tokens, request.output_tokens)
 
 
