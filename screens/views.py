@@ -40,4 +40,5 @@ VIEWS = (
     View("7", "sync", "Sync", "screens.sync:SyncScreen"),
     View("8", "audit", "Audit", "screens.audit:AuditScreen"),
     View("9", "access", "Access", "screens.access:AccessScreen"),
+    View("0", "usage", "Usage", "screens.usage:UsageScreen"),
 )

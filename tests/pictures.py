@@ -21,6 +21,7 @@ PICTURES: dict[str, tuple[Callable[[], Script], tuple[str, ...]]] = {
     "overview": (lambda: world.prod(armed=581.0), ()),
     "publish": (world.world, ("2", "/", "'provider:deepinfra llama-3.1", "enter", "p", "'acme", "enter")),
     "rotation": (world.world, ("5", "down")),
+    "usage": (world.world, ("0",)),
 }
 """By name: a script, and the keys that lead to the picture; what begins with a quote is typed."""
 

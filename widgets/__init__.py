@@ -9,6 +9,7 @@ theme          `DARK`, `LIGHT`, `THEMES` (register them, ``app.theme = DARK.name
 paint, fit     `Painted` (base on the line API: ``strip(parts, width, ground=…)``, ``paint(name)``); ``clip``,
                ``clip_middle``, ``padded``, ``wrapped``, ``shown``
 meter_text     ``grouped compact age next_age_step elapsed clock price percent bar``;  spark  ``spark(values, width)``
+plot           ``bars(values, width, height)``
 note           `Note(*lines, ground)`: ``show(*lines)`` of parts ``(text, paint)``;  listing  `Listing`: base of lists
 table_rows     `Column(id, title, width, grow, right, middle, priority, sortable)`, `Rows` (Protocol), `ListRows(rows)`
 virtual_table  `VirtualTable(columns, empty=, can_mark=)`: ``show(rows)``, ``refresh_keys``, ``mark_changed``,

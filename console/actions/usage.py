@@ -17,7 +17,10 @@ ACTIONS = (
             ),
             Parameter("since", "how far back: 1h, 24h, 30d", Kind.DURATION, default=86_400),
             Parameter(
-                "per", "sum up minutes, hours or days; by default what fits", Kind.CHOICE, choices=("minute", "hour", "day")
+                "per",
+                "sum up minutes, hours or days; by default what fits",
+                Kind.CHOICE,
+                choices=("minute", "hour", "day"),
             ),
             Parameter("tenant", "only this tenant's"),
             Parameter("model", "only of this published model"),

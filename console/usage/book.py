@@ -18,7 +18,7 @@ from console.usage.tally import Series, Tally
 KEEP = {60: timedelta(hours=48), 3600: timedelta(days=90), 86_400: timedelta(days=730)}
 """How long a minute, an hour and a day are kept."""
 _CHUNK = 200
-"""Rows of one statement: with all their columns they stay below SQLite's number of parameters."""
+"""Series that are asked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +138,12 @@ async def _upsert(
     db: AsyncConnection, table: sa.Table, rows: list[dict[str, Any]], index: Sequence[str], added: Iterable[str]
 ) -> None:
     """Insert rows, and add to those that are there; in the order of their keys: two writers never wait crosswise."""
+    if not rows:
+        return
     rows.sort(key=lambda row: tuple(row[name] for name in index))
-    for some in _chunks(rows):
-        new = _insert(db, table).values(some)
-        sums = {name: table.c[name] + new.excluded[name] for name in added}
-        await db.execute(new.on_conflict_do_update(index_elements=list(index), set_=sums))
+    new = _insert(db, table)
+    sums = {name: table.c[name] + new.excluded[name] for name in added}
+    await db.execute(new.on_conflict_do_update(index_elements=list(index), set_=sums), rows)
 
 
 def _insert(db: AsyncConnection, table: sa.Table) -> Any:

@@ -23,7 +23,7 @@ _FINE, _MIDDLE = 3 * 3600, 7 * 86_400
 _MOST_TIMES = 3_000
 _STALE_SECONDS = 30
 _NOBODY = {"model": "(no published model)", "tenant": "(no tenant)", "key": "(no accepted key)"}
-_CENT = Decimal("0.000001")
+_CENT, _SMALL = Decimal("0.01"), Decimal("0.000001")
 
 
 async def report(call: Call) -> Outcome:
@@ -122,8 +122,9 @@ def _cost(one: Sums) -> str:
     if one.metered <= one.unpriced and not one.cost:
         return "unknown" if one.unmetered or one.unpriced else ""
     at_least = "≥ " if one.unmetered or one.unpriced else ""
-    usd = one.usd
-    return f"{at_least}${usd.quantize(Decimal('0.01')) if usd >= 100 else usd.quantize(_CENT)}"
+    if 0 < one.usd < _SMALL:
+        return f"{at_least}< ${_SMALL}"
+    return f"{at_least}${one.usd.quantize(_CENT if one.usd >= 1 else _SMALL):,}"
 
 
 def _denied(reason: str, count: int) -> dict[str, Any]:

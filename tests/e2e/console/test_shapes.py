@@ -43,6 +43,7 @@ async def test_the_script_has_the_shapes_of_the_services(stack: Running) -> None
         "models.show": {"model": MODEL},
         "models.compare": {"model": MODEL},
         "access.status": {},
+        "usage": {},
     }
     script = world.world().answers
     for action, values in asked.items():

@@ -58,7 +58,7 @@ class Provider(Upstream):
         for word in ("a", "b"):
             await self._event(send, {"choices": [{"delta": {"content": word}}], "usage": None})
         if form == "aborted":
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(2)  # longer than a busy gateway takes to see that the client has gone
         await self._event(send, {"choices": [], "usage": usage})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
