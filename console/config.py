@@ -101,11 +101,13 @@ class AccessRules(_Section):
     salt                 text before the key in the digest (budgateway's is ``bud-``)
     header_prefix        of the headers for upstreams (``x-tensorzero`` for budgateway's own)
     fail_static_seconds  how long the last view is served while Redis is out of reach; then everything is refused
+    budgets_fail         what becomes of requests with a budget while Redis cannot say what is left of it
     """
 
     salt: str = "bud-"
     header_prefix: str = "x-modeldeck"
     fail_static_seconds: float = Field(default=300.0, ge=0)
+    budgets_fail: Literal["open", "closed"] = "open"
 
 
 class ProviderLink(_Section):

@@ -38,7 +38,8 @@ class GrpcAuthorizer:
 
     async def check(self, request: CheckRequest, _context: aio.ServicerContext[Any, Any]) -> CheckResponse:
         """One decision."""
-        answer = self._judge.decide(self._ask(request), time.time())
+        headers = request.attributes.request.http.headers
+        answer = await self._judge.judge(self._ask(request), lambda: headers.get("x-request-id", "")[:128], time.time())
         return _allowed(answer) if isinstance(answer, Allowed) else _denied(answer)
 
     def _ask(self, request: CheckRequest) -> Ask:

@@ -23,11 +23,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
+from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from console.access.body import inspect_body
+from console.access.budgets import READ_SECONDS, BudgetGate
 from console.access.decision import MODELS_PATH, Allowed, Ask, Body, Denied, bearer, decide
 from console.access.mirror import Mirror
 from console.access.types import digest_of
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 MODEL_HEADER = b"x-ai-eg-model"
 BODY_HEADER = b"x-modeldeck-body"
+REQUEST_ID_HEADER = b"x-request-id"
+_LONGEST_ID = 128
 _PREFIX = "/authz"
 _MODEL_PREFIX = "/authz/model/"
 _PARTIAL_HEADER = b"x-envoy-auth-partial-body"
@@ -58,31 +62,60 @@ class Judge:
 
     Args:
         tally: where decisions are counted; None where nobody asks
+        gate: which knows what is left of budgets; None where there are none
     """
 
-    def __init__(self, mirror: Mirror, rules: AccessRules, tally: Tally | None = None) -> None:
+    def __init__(
+        self, mirror: Mirror, rules: AccessRules, tally: Tally | None = None, gate: BudgetGate | None = None
+    ) -> None:
         self.mirror = mirror
         self.rules = rules
         self._tally = tally
+        self._gate = gate
+        self._tenant_header = f"{rules.header_prefix}-tenant"
+
+    async def judge(self, ask: Ask, request: Callable[[], str], now: float) -> Allowed | Denied:
+        """The decision, and whether the budgets of the key and its tenant have room for it.
+
+        Args:
+            request: tells its id, as the gateway's log will have it; "" where it has none
+        """
+        answer = self._decide(ask, now)
+        if self._gate is not None and isinstance(answer, Allowed) and not _looked(ask):
+            budgets = self._gate.of(answer.key_id, answer.headers.get(self._tenant_header))
+            if budgets:
+                denied = await self._gate.admit(budgets, request() or uuid4().hex, now)
+                answer = answer if denied is None else denied
+        self._count(answer, ask, now)
+        return answer
 
     def decide(self, ask: Ask, now: float) -> Allowed | Denied:
-        """The decision; 503 while the mirror's view may not be decided on.
+        """The decision alone, for what spends nothing; 503 while the mirror's view may not be decided on.
 
         Looking at the list of models is no use of a key: it is also how Modeldeck proves a key after a rotation, and
         that must not look as if somebody still used the old text.
         """
-        answer = self.unavailable(now) or decide(
+        answer = self._decide(ask, now)
+        self._count(answer, ask, now)
+        return answer
+
+    def _decide(self, ask: Ask, now: float) -> Allowed | Denied:
+        return self.unavailable(now) or decide(
             self.mirror.snapshot, ask, now=now, salt=self.rules.salt, prefix=self.rules.header_prefix
         )
-        looked = isinstance(answer, Allowed) and ask.path.partition("?")[0] == MODELS_PATH
-        if self._tally is not None and not looked:
+
+    def _count(self, answer: Allowed | Denied, ask: Ask, now: float) -> None:
+        if self._tally is not None and not (isinstance(answer, Allowed) and _looked(ask)):
             self._tally.saw(answer, ask.client, now)
-        return answer
 
     def unavailable(self, now: float) -> Denied | None:
         if self.mirror.usable(now):
             return None
         return Denied(503, "access_unknown", "The gateway cannot check keys at the moment.", "view is usable", 1)
+
+
+def _looked(ask: Ask) -> bool:
+    return ask.path.partition("?")[0] == MODELS_PATH
 
 
 class Authorizer:
@@ -104,7 +137,8 @@ class Authorizer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path.startswith(_PREFIX):
-            answer = self._judge.decide(await self._ask(scope, receive), time.time())
+            ask = await self._ask(scope, receive)
+            answer = await self._judge.judge(ask, lambda: _request_id(scope), time.time())
             if isinstance(answer, Allowed):
                 headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
                 await _answer(send, 200, headers, b"")
@@ -164,6 +198,11 @@ class Authorizer:
             if not name.startswith("prompt:")
         ]
         await _json(send, 200, {"object": "list", "data": models})
+
+
+def _request_id(scope: Scope) -> str:
+    found = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER), b"")
+    return found.decode("latin-1")[:_LONGEST_ID] if found else ""
 
 
 def original(path: str) -> tuple[str, str | None]:
@@ -245,7 +284,8 @@ async def serve(
     """
     mirror = Mirror(redis, rules, instance=f"{socket.gethostname()}-{os.getpid()}")
     tally = Tally(redis)
-    judge = Judge(mirror, rules, tally)
+    gate = BudgetGate(redis, fail=rules.budgets_fail)
+    judge = Judge(mirror, rules, tally, gate)
     authorizer = Authorizer(judge, reads=reads)
     host, port = listening.http
     serving = Serving(
@@ -267,7 +307,8 @@ async def serve(
     await serving.start()
     over_grpc = await _over_grpc(judge, listening.grpc, reads)
     stopped = asyncio.create_task(stopping.wait())
-    duties = [following, stopped, *(asyncio.create_task(duty) for duty in (_beat(mirror), _count(tally)))]
+    begun = (_read_budgets(gate), _beat(mirror), _count(tally))
+    duties = [following, stopped, *(asyncio.create_task(duty) for duty in begun)]
     try:
         ready()
         await asyncio.wait({stopped, following}, return_when=asyncio.FIRST_COMPLETED)
@@ -305,6 +346,13 @@ async def _over_grpc(
     serving = GrpcServing(GrpcAuthorizer(judge, reads=reads), host=address[0], port=address[1])
     await serving.start()
     return serving
+
+
+async def _read_budgets(gate: BudgetGate) -> None:
+    while True:
+        with contextlib.suppress(RedisError, OSError):
+            await gate.read()
+        await asyncio.sleep(READ_SECONDS)
 
 
 async def _beat(mirror: Mirror) -> None:

@@ -1,6 +1,10 @@
 """Actions on usage."""
 
 from console.actions.registry import Action, Column, Kind, Parameter
+from console.guard import Danger, Role
+
+_BUDGETS = "console.usage.budget_handlers"
+_TARGET = Parameter("target", "whose: key:NAME or tenant:NAME", positional=True, required=True)
 
 ACTIONS = (
     Action(
@@ -41,5 +45,49 @@ ACTIONS = (
             Column("P95 ms", "p95_ms", right=True),
         ),
         details="Minutes are kept for 48 h, hours for 90 days, days for 2 years. Times are UTC.",
+    ),
+    Action(
+        "budgets.list",
+        "Show budgets and what is left of them",
+        f"{_BUDGETS}:listing",
+        (Parameter("tenant", "only this tenant's, and its keys'"),),
+        columns=(
+            Column("OF", "scope"),
+            Column("NAME", "name"),
+            Column("BUDGET", "budget"),
+            Column("SPENT $", "spent_usd", right=True),
+            Column("TOKENS", "spent_tokens", right=True),
+            Column("USED %", "percent", right=True),
+            Column("UNDER WAY", "under_way", right=True),
+            Column("BEGINS ANEW", "renews_at"),
+        ),
+    ),
+    Action(
+        "budgets.set",
+        "Set what a key or a tenant may spend",
+        f"{_BUDGETS}:put",
+        (
+            _TARGET,
+            Parameter("usd", "in money: 25 or 0.50"),
+            Parameter("tokens", "in tokens, in and out together", Kind.INTEGER, minimum=1),
+            Parameter(
+                "per", "when it begins anew, in UTC", Kind.CHOICE, default="month", choices=("day", "month", "total")
+            ),
+        ),
+        role=Role.ADMIN,
+        danger=Danger.WRITE,
+        target="target",
+        tenant_of=f"{_BUDGETS}:tenant_of",
+        details="Once it is used up, requests get 402. Somebody is told at 80 and at 100 %.",
+    ),
+    Action(
+        "budgets.remove",
+        "Remove a budget",
+        f"{_BUDGETS}:remove",
+        (_TARGET,),
+        role=Role.ADMIN,
+        danger=Danger.WRITE,
+        target="target",
+        tenant_of=f"{_BUDGETS}:tenant_of",
     ),
 )

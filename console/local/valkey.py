@@ -42,11 +42,12 @@ _OPERATOR = "user default on #{digest} ~* &* +@all"
 _GATEWAY = (
     "user gateway on #{digest} resetkeys resetchannels"
     " %R~api_key:* %R~published_model_info %R~modeldeck:epoch %R~modeldeck:restrictions"
+    " %R~modeldeck:budgets ~modeldeck:budget:*"
     " ~modeldeck:authz:* ~modeldeck:used:* ~modeldeck:limits:*"
     " &__keyspace@0__:api_key:* &__keyspace@0__:published_model_info"
     " &__keyspace@0__:modeldeck:restrictions &modeldeck:epochs"
     " -@all +@read -keys +set +del +hset +hincrby +multi +exec"
-    " +evalsha +script|load +time +incrby +pttl +pexpireat"
+    " +evalsha +script|load +time +incrby +pttl +pexpireat +hsetnx +hdel +zadd +zrem +expireat"
     " +subscribe +psubscribe +unsubscribe +punsubscribe +ping +config|get"
     " +client|setinfo +client|setname +hello +auth"
 )

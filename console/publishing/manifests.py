@@ -170,7 +170,7 @@ class _Writer:
             path = f"/authz/model/{quote(self._publication.name, safe='')}"
         external: dict[str, Any] = {
             "failOpen": False,
-            "headersToExtAuth": ["authorization", "content-type", "x-forwarded-for"],
+            "headersToExtAuth": ["authorization", "content-type", "x-forwarded-for", "x-request-id"],
             "http": {
                 "backendRefs": [{"name": service, "namespace": namespace, "port": port}],
                 "path": path,

@@ -7,6 +7,7 @@ Each entry has two fields: ``event``, one of `EVENTS`, and ``data``, JSON:
     sync.performance                  {run, provider, outcome, milliseconds, body_bytes, fetched}
     models.added, .updated, .removed  {run, provider, count, models: the first 20, baseline}
     gateway.status_changed            {run, provider, available, outcome, before}: an outcome became good, or bad
+    budget.reached                    {scope, name, percent, reached, budget}: so much of a budget is used
 
 The names are the seed's (002, "Analytics Integration", and the events of its webhooks). The stream keeps some
 `KEPT` entries; that there are new ones is published on `CHANNEL`. It is told after the run is written down, and is no
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -39,6 +40,7 @@ EVENTS = (
     "models.updated",
     "models.removed",
     "gateway.status_changed",
+    "budget.reached",
 )
 KEPT = 10_000
 _NAMED = 20
@@ -132,16 +134,25 @@ async def tell(redis: Redis | None, report: SyncReport, before: Mapping[str, Pro
     from redis.exceptions import RedisError
 
     try:
-        async with redis.pipeline(transaction=True) as pipeline:
-            for event in events_of(report, before, actor):
-                fields: dict[Any, Any] = {"event": event.name, "data": json.dumps(event.data, ensure_ascii=False)}
-                pipeline.xadd(STREAM, fields, maxlen=KEPT, approximate=True)
-            pipeline.publish(CHANNEL, str(report.run_id))
-            await pipeline.execute()
+        await write(redis, events_of(report, before, actor), str(report.run_id))
     except (RedisError, OSError) as problem:
         _log.warning("analytics were not told of run %s: %s", report.run_id, type(problem).__name__)
         return False
     return True
+
+
+async def write(redis: Redis, events: Iterable[Event], note: str) -> None:
+    """Write events, and publish that there are some.
+
+    Raises:
+        RedisError, OSError: Redis did not take them.
+    """
+    async with redis.pipeline(transaction=True) as pipeline:
+        for event in events:
+            fields: dict[Any, Any] = {"event": event.name, "data": json.dumps(event.data, ensure_ascii=False)}
+            pipeline.xadd(STREAM, fields, maxlen=KEPT, approximate=True)
+        pipeline.publish(CHANNEL, note)
+        await pipeline.execute()
 
 
 async def recent(redis: Redis, *, name: str = "", provider: str = "", limit: int = 50) -> list[Event]:

@@ -17,10 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from redis.exceptions import RedisError
+
 from console.outcome import ModeldeckError
 from console.publishing import book as publications
 from console.usage import book
 from console.usage.book import Overtaken, Place
+from console.usage.budgets import Settler
 from console.usage.pricing import Prices, prices
 from console.usage.records import NotARequest, Request, read_line
 from console.usage.tally import Settled, Tally
@@ -144,16 +147,19 @@ class Pricing:
         return self._prices
 
 
-async def collect_forever(services: Services, path: Path, *, settle: Settle | None = None) -> None:
-    """Count as the log grows, and forget what is old, until cancelled. A fault is logged, and tried again."""
-    collector = Collector(services, path, settle=settle)
+async def collect_forever(services: Services, path: Path) -> None:
+    """Count as the log grows, settle budgets, and forget what is old, until cancelled. A fault is logged, and tried
+    again."""
+    settler = Settler(services)
+    collector = Collector(services, path, settle=settler.counted)
     forgotten, told = 0.0, ""
     while True:
         try:
             await collector.collect()
+            await settler.look()
             forgotten = await look_after_age(services, forgotten)
             told = ""
-        except (ModeldeckError, OSError) as problem:
+        except (ModeldeckError, RedisError, OSError) as problem:
             if str(problem) != told:
                 log.warning("usage is not counted just now: %s; nothing of it is lost", problem)
             told = str(problem)

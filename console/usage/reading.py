@@ -135,6 +135,19 @@ async def totals(store: Store) -> list[tuple[str, str, Sums]]:
     return [(row["tenant"], row["model"], _sums(row["model"], row)) for row in rows]
 
 
+async def series_totals(store: Store, *, tenants: Sequence[str] | None = None, key: str | None = None) -> Sums:
+    """The sum of all times, of some tenants or one key."""
+    columns = t.usage_series.c
+    query = sa.select(sa.func.count().label("series"), *_summed(t.usage_series))
+    if tenants is not None:
+        query = query.where(columns.tenant.in_(list(tenants)))
+    if key is not None:
+        query = query.where(columns.key_id == key)
+    async with store.reading() as db:
+        row = (await db.execute(query)).mappings().one()
+    return _sums("", row) if row["series"] else Sums("")
+
+
 def _summed(table: sa.Table) -> list[sa.ColumnElement[Any]]:
     plain = [sa.func.sum(table.c[name]).label(name) for name in _SUMS]
     whole = sa.func.sum(table.c.cost // _MILLION).label("cost_whole")

@@ -20,10 +20,12 @@ from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage, StreamAccessLogsResponse
 from google.protobuf.json_format import MessageToDict
 from grpc import aio, method_handlers_generic_handler, stream_unary_rpc_method_handler
+from redis.exceptions import RedisError
 
 from console.outcome import ModeldeckError
 from console.usage import book
 from console.usage.book import Overtaken, Place
+from console.usage.budgets import Settler
 from console.usage.collecting import Pricing, look_after_age
 from console.usage.records import NotARequest, Request, read_fields
 from console.usage.tally import Tally
@@ -52,6 +54,7 @@ class LogStream:
         self._source = f"stream {name}"
         self._prefix = prefix
         self._pricing = Pricing(services)
+        self._settler = Settler(services)
         self._waiting: deque[Request] = deque()
         self._unreadable = self._dropped = 0
         self._place: Place | None = None
@@ -119,8 +122,17 @@ class LogStream:
             self._doubtful = (after, len(requests), unreadable, dropped)
             raise
         self._place = after
+        await self._settler.counted(tally.settled)
         self._written(len(requests), unreadable, dropped)
         return len(requests)
+
+    async def settle(self) -> None:
+        """Settle the budgets of what was written.
+
+        Raises:
+            ModeldeckError, RedisError, OSError: the database or Redis is away; it is done the next time.
+        """
+        await self._settler.look()
 
     def _written(self, requests: int, unreadable: int, dropped: int) -> None:
         for _ in range(requests):
@@ -198,8 +210,9 @@ async def collect_streams(
     while not stopping.is_set():
         try:
             await stream.write()
+            await stream.settle()
             forgotten = await look_after_age(services, forgotten)
-        except ModeldeckError as problem:
+        except (ModeldeckError, RedisError, OSError) as problem:
             log.warning("usage is not written just now: %s; it is kept", problem)
         try:
             await asyncio.wait_for(stopping.wait(), _WRITE_SECONDS)

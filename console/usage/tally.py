@@ -31,14 +31,12 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What one request has cost: what a budget is charged with. ``cost`` in pico-dollars; None is not known."""
+    """One request that was counted: a budget need hold no place for it any more."""
 
     identifier: str
     tenant: str
     key: str
-    at: float
-    tokens: int | None
-    cost: int | None
+    unmetered: bool
 
 
 class Tally:
@@ -74,9 +72,7 @@ class Tally:
             for moment in moments:
                 self.denials.setdefault(moment, Counter())[series, request.denial] += 1
         if request.key:
-            tokens = None if request.input_tokens is None else request.input_tokens + (request.output_tokens or 0)
-            settled = Settled(request.identifier, request.tenant, request.key, request.at, tokens, cost)
-            self.settled.append(settled)
+            self.settled.append(Settled(request.identifier, request.tenant, request.key, request.unmetered))
 
     @staticmethod
     def _of(sums: dict[Series, list[int]], series: Series) -> list[int]:

@@ -14,7 +14,7 @@ ACTIONS = {
         sync.history sync.events sync.schedule sync.webhooks sync.held published tenants.list publications.docs
         publications.export publications.drift publications.leftovers
         keys.list keys.show keys.find
-        access.explain access.status operations.list operations.show audit usage
+        access.explain access.status operations.list operations.show audit usage budgets.list
     """,
     "ask": "sync.diff sync.check keys.copy",
     "change": """
@@ -25,7 +25,7 @@ ACTIONS = {
         operations.recover
     """,
     "destroy": "unpublish publications.unpublish publications.prune keys.suspend keys.finish keys.withdraw keys.revoke",
-    "administer": "tenants.resume tokens.create keys.import",
+    "administer": "tenants.resume tokens.create keys.import budgets.set budgets.remove",
     "read secrets": "tokens.list",
     "remove": "tenants.suspend tokens.revoke",
 }

@@ -3,6 +3,7 @@
 ``usage_series``     each tenant, key and model that was seen together, and what it has used in all
 ``usage``            what a series used in one minute, hour or day
 ``usage_denials``    why requests of it were refused
+``budgets``          what keys and tenants may spend
 ``usage_sources``    up to where each log was read: written together with what was read
 
 A row of ``usage`` is some 60 bytes, for a year of 500 series must fit into two gigabytes.
@@ -83,4 +84,20 @@ usage_sources = sa.Table(
     sa.Column("lines", sa.BigInteger, nullable=False),
     sa.Column("unreadable", sa.BigInteger, nullable=False),  # lines that are no request of a gateway's
     sa.Column("gaps", sa.BigInteger, nullable=False),  # times that a file was gone before it was read to its end
+)
+
+# What keys and tenants may spend (console/access/budgets.py). Redis has a copy, and what is left.
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("scope", sa.String(16), primary_key=True),  # key or tenant
+    sa.Column("name", KeyText, primary_key=True),  # the id of the key, or the tenant
+    sa.Column("period", sa.String(16), nullable=False),
+    sa.Column("tokens", sa.BigInteger),
+    sa.Column("usd", sa.Text),  # exact decimal
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("set_at", Moment, nullable=False),
+    # The percentage that somebody was last told of, and in which period (its beginning, Unix seconds).
+    sa.Column("told", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("told_of", sa.BigInteger, nullable=False, server_default="0"),
 )

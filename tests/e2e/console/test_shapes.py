@@ -9,6 +9,7 @@ import pytest
 from console.outcome import Outcome
 from tests.support import world
 from tests.support.stack import MODEL, Running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -29,6 +30,11 @@ def shape(data: Any) -> Any:
 async def test_the_script_has_the_shapes_of_the_services(stack: Running) -> None:
     await stack.publish()
     await stack.key("chat")
+
+    async def counted() -> bool:
+        return bool((await stack.do("usage")).data["rows"])
+
+    await until(counted, within=15, what="the probe of the publication is counted")
     asked: dict[str, dict[str, Any]] = {
         "overview": {},
         "status": {},

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import json
 import random
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -17,56 +15,13 @@ import pytest_asyncio
 
 from console.catalog import read as catalog
 from console.outcome import Ending
-from console.services import Services
 from console.usage.collecting import Collector
 from console.usage.pricing import rates_of
-from tests.service.gateway.driving import Seen, Upstream, respond
-from tests.support.stack import MODEL, Running, running_stack
+from tests.service.usage.provider import FORMS, Provider, published_at, stack_of
+from tests.support.stack import MODEL, Running
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-FORMS = ("json", "gzip", "stream", "stream with usage", "aborted", "silent", "failed", "refused")
-
-
-class Provider(Upstream):
-    """Answers as the request says, and keeps books: tokens in and out of each answer that told them."""
-
-    def __init__(self) -> None:
-        super().__init__("provider")
-        self.books: list[tuple[int, int]] = []
-        self._random = random.Random(7)
-
-    async def answer(self, seen: Seen, send: Any) -> None:
-        form = seen.json["form"]
-        kind = {"content-type": "application/json"}
-        if form in ("failed", "refused", "silent"):
-            status = {"failed": 500, "refused": 400, "silent": 200}[form]
-            await respond(send, status, b'{"choices": []}', kind)
-            return
-        tokens = self._random.randrange(1, 5000), self._random.randrange(1, 5000)
-        usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
-        if form in ("json", "gzip"):
-            self.books.append(tokens)
-            body = json.dumps({"choices": [{"message": {"content": "x" * 5000}}], "usage": usage}).encode()
-            packed = gzip.compress(body) if form == "gzip" else body
-            await respond(send, 200, packed, kind | ({"content-encoding": "gzip"} if form == "gzip" else {}))
-            return
-        assert seen.json["stream_options"] == {"include_usage": True}  # asked for by the gateway where nobody has
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-        if form != "aborted":
-            self.books.append(tokens)
-        for word in ("a", "b"):
-            await self._event(send, {"choices": [{"delta": {"content": word}}], "usage": None})
-        if form == "aborted":
-            await asyncio.sleep(2)  # longer than a busy gateway takes to see that the client has gone
-        await self._event(send, {"choices": [], "usage": usage})
-        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
-
-    @staticmethod
-    async def _event(send: Any, event: dict[str, Any]) -> None:
-        raw = f"data: {json.dumps(event)}\n\n".encode()
-        for at in range(0, len(raw), 37):
-            await send({"type": "http.response.body", "body": raw[at : at + 37], "more_body": True})
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -79,15 +34,8 @@ async def provider() -> AsyncIterator[Provider]:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> AsyncIterator[Running]:
-    async with running_stack(tmp_path_factory.mktemp("stack")) as running:
-        profile = running.services.profile
-        link = profile.providers["deepinfra"].model_copy(
-            update={"inference_url": f"http://127.0.0.1:{provider.port}/v1"}
-        )
-        profile = profile.model_copy(update={"providers": {**profile.providers, "deepinfra": link}})
-        async with Services(profile) as services:
-            running.services = services
-            yield running
+    async with stack_of(provider, tmp_path_factory.mktemp("stack")) as running:
+        yield running
 
 
 async def _call(client: httpx.AsyncClient, key: str, form: str) -> None:
@@ -105,7 +53,7 @@ async def _call(client: httpx.AsyncClient, key: str, form: str) -> None:
 
 
 async def test_a_mixed_load_is_counted_to_the_last_token_and_pico_dollar(stack: Running, provider: Provider) -> None:
-    assert (await _publish(stack, provider)).ending is Ending.DONE
+    assert (await published_at(stack, provider)).ending is Ending.DONE
     keys = [await stack.key(name) for name in ("one", "two", "three")]
     provider.books.clear()
     await _probe_is_counted(stack)
@@ -154,20 +102,6 @@ async def test_a_mixed_load_is_counted_to_the_last_token_and_pico_dollar(stack: 
     assert {row["label"].split()[0] for row in rows} >= {"one", "two", "three", "probe", "(no"}
     denied = (await stack.do("usage", by="reason", since="1h")).data["rows"]
     assert [(row["name"], row["requests"]) for row in denied] == [("invalid_api_key", 5)]
-
-
-async def _publish(stack: Running, provider: Provider) -> Any:
-    """The live probe of a publication names no form."""
-    real = provider.answer
-
-    async def probed(seen: Seen, send: Any) -> None:
-        await respond(send, 200, b'{"choices": []}', {"content-type": "application/json"})
-
-    provider.answer = probed  # type: ignore[method-assign]
-    try:
-        return await stack.publish()
-    finally:
-        provider.answer = real  # type: ignore[method-assign]
 
 
 async def _probe_is_counted(stack: Running) -> None:
