@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 # More than processors, for much of a test is waiting.
 PYTEST_WORKERS ?= 4
 
-.PHONY: help demo test check format soak bench pictures clean
+.PHONY: help demo test check format soak search-keys bench pictures clean
 help:
 	@echo 'make demo     set up, then run the whole journey on a throwaway stack'
 	@echo 'make test     set up, then lint, types, import contracts and every test'
 	@echo 'make check    lint, types and import contracts only'
 	@echo 'make soak     long random runs      make bench   measurements'
+	@echo 'make search-keys   every test, and a search for key texts in all that they leave (TESTS=… for some)'
 
 $(VENV)/.local: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Modeldeck needs Python 3.11 or later: make PYTHON=python3.12 …'; exit 1; }
@@ -45,6 +46,10 @@ format: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak tests
 	EXAMPLES=20 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) tests/unit tests/service/access tests/service/gateway/test_accepted_by_envoy.py
+
+search-keys: $(VENV)/.dev
+	$(BIN)/python -m tests.support.key_search -n $(PYTEST_WORKERS) --dist loadfile \
+	  $(or $(TESTS),tests/e2e tests/service tests/screens tests/unit)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench

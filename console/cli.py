@@ -13,7 +13,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,10 @@ from console.actions.commands import add_actions
 from console.guard import Danger
 from console.outcome import Ending, Item, ModeldeckError, Outcome
 from console.terminal.text import is_terminal, let_output_go, narrate, safe, say, speak_any_encoding
+
+if TYPE_CHECKING:
+    from console.guard import Principal
+    from console.services import Services
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -105,8 +109,11 @@ def _perform(action: Action, given: dict[str, Any]) -> int:
 
         profile = load_profile(config=config, profile=profile_name)
         principal = Principal.of_this_terminal(role=profile.rank, tenants=profile.tenants, via="cli")
-        agreed = confirmed or _asked(action, values, protected=profile.protected, as_json=as_json)
         async with Services(profile, prompt=None if as_json else _hidden) as services:
+            agreed = confirmed
+            if not agreed and _is_asked(action, values, as_json=as_json):
+                called = await _called(services, action, principal, values)
+                agreed = _asked(action, values, services, called)
             return await perform(
                 services, action, values, principal, confirmed=agreed, emit=_emitter(action, as_json=as_json)
             )
@@ -166,16 +173,30 @@ def _undelivered(action: Action, outcome: Outcome, problem: OSError) -> int:
     return Ending.PARTIAL.exit_code
 
 
-def _asked(action: Action, values: dict[str, Any], *, protected: bool, as_json: bool) -> str:
-    """Ask before something is destroyed, where somebody is there to answer."""
-    if action.danger is not Danger.DESTRUCTIVE or values.get("plan"):
-        return "yes" if values.get("plan") else ""
-    if as_json or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
-        return ""
+def _is_asked(action: Action, values: dict[str, Any], *, as_json: bool) -> bool:
+    """Whether something would be destroyed, and somebody is there to be asked."""
+    if action.danger is not Danger.DESTRUCTIVE or values.get("plan") or as_json:
+        return False
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
+
+
+async def _called(services: Services, action: Action, principal: Principal, values: dict[str, Any]) -> str:
+    """What the target is called: its name and id where it has both, else as it was typed."""
     target = str(values.get(action.target or "", ""))
-    if protected:
-        return str(click.prompt(f"{action.title}: type {target} to confirm", default="", show_default=False, err=True))
-    question = f"{action.title} {safe(target)}? {action.details}".rstrip()
+    find = action.load_called()
+    try:
+        return (await find(services, principal, target) if find is not None else None) or target
+    except ModeldeckError:  # what cannot be looked up now, the action itself says better
+        return target
+
+
+def _asked(action: Action, values: dict[str, Any], services: Services, called: str) -> str:
+    """Ask before something is destroyed; a protected profile wants the target's name, typed."""
+    target = str(values.get(action.target or "", ""))
+    if services.profile.protected and target:
+        question = f"{action.title} {safe(called)}: type {safe(target)} to confirm"
+        return str(click.prompt(question, default="", show_default=False, err=True))
+    question = f"{action.title} {safe(called)}? {action.details}".rstrip()
     return "yes" if click.confirm(question, default=False, err=True) else ""
 
 

@@ -84,6 +84,8 @@ class GatewayLink(_Section):
     authorizer_reads     ``header`` where the gateway extracts the model before it asks (the local Envoy), ``body``
                          where the authorizer gets the request's body (Envoy Gateway's ``bodyToExtAuth``)
     global_limiter       whether Envoy Gateway was started with a Redis rate-limit backend
+    native_access        whether the gateway reads the table of digests that an ext_authz worker beside it writes, and
+                         so can check keys itself (the local Envoy)
     """
 
     name: str = "modeldeck"
@@ -93,6 +95,7 @@ class GatewayLink(_Section):
     authorizer: str = "modeldeck-system/modeldeck-authz:9001"
     authorizer_reads: Literal["header", "body"] = "body"
     global_limiter: bool = False
+    native_access: bool = False
 
 
 class AccessRules(_Section):

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from console.keys import steps as keys
+from console.keys.digests import KeepDigests
 from console.operations.types import StepKind
 from console.publishing import steps as publishing
+from console.publishing.gateway_buffer import SetBuffer
 from console.publishing.holders import ReleaseKey
 from console.publishing.prune import PruneFields
 
@@ -55,7 +57,13 @@ async def _drop_entry(services: Services) -> StepKind:
 
 
 async def _release(services: Services) -> StepKind:
-    return ReleaseKey(await services.store(), await services.redis(), await services.writer())
+    store = await services.store()
+    digests = KeepDigests(store, services.cluster)
+    return ReleaseKey(store, await services.redis(), await services.writer(), digests)
+
+
+async def _keep_digests(services: Services) -> StepKind:
+    return KeepDigests(await services.store(), services.cluster)
 
 
 def _with_store(kind: Callable[[Any], StepKind]) -> Maker:
@@ -97,6 +105,7 @@ _MAKERS: dict[str, Maker] = {
     "publish.ready": _ready,
     "publish.probe": _probe,
     "publish.release": _release,
+    "gateway.buffer": _with_cluster(SetBuffer),
     "keys.row": _with_store(keys.NewKeyRow),
     "keys.generation": _with_store(keys.NewGeneration),
     "keys.end": _with_store(keys.EndGeneration),
@@ -105,6 +114,7 @@ _MAKERS: dict[str, Maker] = {
     "keys.entry": _put_entry,
     "keys.drop": _drop_entry,
     "keys.clear": _with_writer(keys.DropClear),
+    "keys.secret": _keep_digests,
 }
 
 

@@ -9,7 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from console.access.types import CLIENT_PREFIX, digest_of
+from console.access.forms import MISTYPED, is_key_text, is_whole, mistyped
+from console.access.types import digest_of
 from screens.details import Details, Fact, Line, Title
 from screens.frame import DeckScreen
 from screens.split import Split
@@ -104,7 +105,12 @@ class AccessScreen(DeckScreen):
         if values.get("as") == "budgateway":
             given["as"] = "budgateway"
         profile = self.bridge.profile
-        if profile is not None and _is_text(given["key"]):
+        if mistyped(given["key"]):
+            if is_whole(given["key"]):  # most of it is right: it does not stay on the screen
+                self.form.set_value("key", "")
+            self.query_one("#verdict", Details).show([Fact(State.REFUSED.glyph, f"that key is {MISTYPED}", "bad")])
+            return
+        if profile is not None and is_key_text(given["key"]):
             # Only its digest goes on; whether it is a client's key is all else that counts.
             given["key"] = digest_of(given["key"], profile.access.salt)
             self.form.set_value("key", given["key"])
@@ -129,11 +135,6 @@ class AccessScreen(DeckScreen):
         if values.get("as") == "modeldeck":
             del values["as"]
         self.deck.copy_command("access.explain", values)
-
-
-def _is_text(key: str) -> bool:
-    """Whether this is the text of a key rather than its id or digest."""
-    return key.startswith((CLIENT_PREFIX, "bud_admin")) and len(key) > len(CLIENT_PREFIX) + 20
 
 
 def _verdict(summary: str, data: Mapping[str, Any]) -> Iterable[Fact]:

@@ -154,6 +154,8 @@ async def specs_for(
         if spec.name == "tenant" and (tenants := await names(screen, "tenants.list")):
             default = found.default or (tenants[0] if len(tenants) == 1 else "")
             found = replace(found, kind=FieldKind.SELECT, choices=tenants, default=default)
+        if spec.name == "allow_tenant" and (tenants := await names(screen, "tenants.list")):
+            found = replace(found, kind=FieldKind.SEVERAL, choices=tenants)
         own_models = spec.name == "model" and action.id in ("keys.create", "keys.edit")
         if own_models and (models := await names(screen, "published")):
             found = replace(found, kind=FieldKind.SEVERAL, choices=models)

@@ -31,6 +31,10 @@ def facts_of(key: Mapping[str, Any]) -> Iterable[Fact]:
         yield Line(*_event(event))
     yield _usage(key)
     yield from _models(key)
+    if key["allowed_tenants"]:
+        yield Fact("tenants", f"{', '.join(key['allowed_tenants'])}; published models of no other but {key['tenant']}")
+    if key["labels"]:
+        yield Fact("labels", ", ".join(f"{name}={value}" for name, value in sorted(key["labels"].items())))
     if key["networks"]:
         yield Fact("networks", ", ".join(key["networks"]))
     paint = "warn" if key["expires_soon"] else ""

@@ -12,9 +12,11 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from console.access.forms import MISTYPED, mistyped
 from console.access.types import digest_of
 from console.actions import REGISTRY
 from console.bridge import Job
+from console.outcome import Refusal
 from screens.details import Details, Line
 from screens.forms import ask_values
 from screens.frame import DeckScreen, begin
@@ -176,7 +178,7 @@ class KeysScreen(DeckScreen):
         return True
 
     def action_create(self) -> None:
-        ask_values(self, "keys.create", self.in_tenant(), self._selected)
+        ask_values(self, "keys.create", self.in_tenant(), self._selected, hide=("plan",))
 
     def action_rotate(self) -> None:
         """The marked ones, or the one under the cursor."""
@@ -184,7 +186,7 @@ class KeysScreen(DeckScreen):
             names = ", ".join(self._rows[mark]["name"] for mark in marks)
             ask_values(self, "keys.renew", {"key": tuple(marks)}, self._renewed, shown=f"{len(marks)}: {names}")
         elif key := self.key:
-            hide = ("idempotency_key",)
+            hide = ("idempotency_key", "plan")
             ask_values(self, "keys.rotate", {"key": key["id"]}, self._selected, shown=_shown(key), hide=hide)
 
     def _renewed(self, job: Job) -> None:
@@ -194,8 +196,14 @@ class KeysScreen(DeckScreen):
 
     def action_edit(self) -> None:
         if key := self.key:
-            defaults = {"owner": key["owner"], "network": ",".join(key["networks"]), "model": ",".join(key["models"])}
-            ask_values(self, "keys.edit", {"key": key["id"]}, defaults=defaults, shown=_shown(key))
+            defaults = {
+                "owner": key["owner"],
+                "network": ",".join(key["networks"]),
+                "model": ",".join(key["models"]),
+                "allow_tenant": ",".join(key["allowed_tenants"]),
+                "label": ",".join(f"{name}={value}" for name, value in sorted(key["labels"].items())),
+            }
+            ask_values(self, "keys.edit", {"key": key["id"]}, defaults=defaults, shown=_shown(key), hide=("plan",))
 
     def action_suspend(self) -> None:
         """Suspend it, or resume it where it is suspended."""
@@ -238,6 +246,12 @@ class KeysScreen(DeckScreen):
         self._find(made_of(event.text, self._digest))
 
     def _digest(self, text: str) -> str:
+        """What is looked for; nothing for a text that nobody need be asked about."""
+        if mistyped(text):
+            self.deck.tell(
+                Refusal(f"that key is {MISTYPED}", code="KEY_MISTYPED", then="copy it again, whole").outcome()
+            )
+            return ""
         profile = self.bridge.profile
         return digest_of(text, profile.access.salt) if profile is not None else ""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from widgets.field_specs import FieldSpec
 
-ACTIONS = frozenset({"publish", "update", "publications.publish"})
+ACTIONS = frozenset({"publish", "update", "publications.publish", "publications.update"})
 ALWAYS = frozenset({"model", "name", "tenant", "type", "rpm", "timeout", "hostname"})
 """What most publications are made of; the rest is behind one key."""
 _SAID: Mapping[str, tuple[str, str]] = {

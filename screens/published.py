@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from console.publishing.types import LIMIT_OPTIONS, Plan
+from console.publishing.types import LIMIT_OPTIONS, STATUS_STATES, Plan
 from screens.details import Details, Fact, Line, Title, local_time
 from screens.forms import ask_values
 from screens.frame import DeckScreen, begin
@@ -137,7 +137,7 @@ class PublishedScreen(DeckScreen):
                 {"name": row["name"]},
                 defaults=values,
                 shown=row["name"],
-                hide=("plan", "no", "no_rpm", "take_over"),
+                hide=("plan", "manifests", "no", "no_rpm", "take_over"),
                 lift="no",
                 answered=planned,
             )
@@ -201,11 +201,7 @@ class PublishedScreen(DeckScreen):
 
 def state_of(row: Mapping[str, Any]) -> tuple[State, str]:
     """How a publication is: a state and the word beside it."""
-    if row["state"] in ("publishing", "removing"):
-        return State.PENDING, row["state"]
-    if not row["ready"]:
-        return State.DRIFT, "not ready"
-    return (State.DRIFT, "drifted") if row.get("drift") else (State.READY, "ready")
+    return State[STATUS_STATES[row["status"]].upper()], row["status"]
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -220,6 +216,17 @@ def _sort_value(row: Mapping[str, Any], column: str) -> tuple[bool, Any]:
     return value is None, value if value is not None else 0
 
 
+def _limits(limits: Mapping[str, Any]) -> Iterable[Fact]:
+    rpm = limits["requests_per_minute"]
+    yield Fact("limits", f"{rpm} requests a minute for each key" if rpm else "no request limit")
+    for name, value in limits.items():
+        if value and name not in ("requests_per_minute", "timeout_seconds"):
+            unit = " s" if name.endswith("_seconds") else ""
+            shown = ", ".join(value) if isinstance(value, list) else value
+            yield Fact("", f"{name.removesuffix('_seconds').replace('_', ' ')} {shown}{unit}")
+    yield Fact("timeout", f"{limits['timeout_seconds']} s")
+
+
 def _facts(row: Mapping[str, Any]) -> Iterable[Fact]:
     state, word = state_of(row)
     yield Title(f"{row['name']}  {row['tenant']}")
@@ -231,10 +238,13 @@ def _facts(row: Mapping[str, Any]) -> Iterable[Fact]:
         yield Fact("", f"{one['object']} {one['field']}: {one['found'] or 'absent'}{by}", "muted")
     yield Fact("URL", row["url"], "accent")
     yield Fact("source", row["source"])
-    limits = row["limits"]
-    rpm = limits["requests_per_minute"]
-    yield Fact("limits", f"{rpm} requests a minute for each key" if rpm else "no request limit")
-    yield Fact("timeout", f"{limits['timeout_seconds']} s")
+    if len(row["backends"]) > 1:
+        for number, one in enumerate(row["backends"]):
+            place = f"fallback {one['priority']}" if one["priority"] else f"weight {one['weight']}"
+            yield Fact("backends" if not number else "", f"{one['source']}  {place}")
+    if row["hostnames"]:
+        yield Fact("hostnames", ", ".join(row["hostnames"]))
+    yield from _limits(row["limits"])
     yield Fact("since", local_time(row["created_at"]))
     yield Fact("endpoint", row["endpoint_id"], "muted")
     for number, target in enumerate(row["objects"]):

@@ -6,10 +6,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from console.local.valkey import Valkey
 from tests.support.valkey import valkey_in
+
+# No example fails for having been slow: the machine may be busy.
+settings.register_profile("modeldeck", deadline=None)
+settings.load_profile("modeldeck")
 
 
 @pytest.fixture(autouse=True)

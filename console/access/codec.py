@@ -10,11 +10,12 @@ import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from console.access.forms import GET_PUBLISHED
 from console.access.types import (
     CLIENT_PREFIX,
     KEY_PREFIX,
@@ -39,7 +40,7 @@ _LONG_ENOUGH = 16
 class ClearEntry:
     """A key that a value of the seed's form names in clear; its text is not in here.
 
-    beginning  ``bud_client`` where its text begins so, else nothing
+    beginning  ``bud_client`` where its text is a client's, else nothing
     last_four  the end of its text; empty where that would be too much of it
     seen       digest of what the value says of it, to tell whether somebody has changed it since
     """
@@ -112,7 +113,7 @@ def parse_clear(
     for text, models in _object(raw).items():
         entry = usable.get(digest_of(text, salt))
         if entry is not None:
-            beginning = CLIENT_PREFIX if text.startswith(CLIENT_PREFIX) else ""
+            beginning = CLIENT_PREFIX if text.startswith(GET_PUBLISHED) else ""
             last_four = text[-4:] if len(text) >= _LONG_ENOUGH else ""
             found.append(ClearEntry(entry, beginning, last_four, _seen(models)))
     return found, parsed.faults
@@ -150,6 +151,8 @@ def encode_entry(
     not_after: float | None = None,
     suspended: bool = False,
     networks: Sequence[str] = (),
+    tenants: Collection[str] = (),
+    labels: Mapping[str, str] | None = None,
 ) -> str:
     """The digest form as today's budgateway reads it; what is ours is in ``__metadata__.modeldeck``, which it skips."""
     ours: dict[str, Any] = {"generation": generation}
@@ -161,6 +164,10 @@ def encode_entry(
         ours["suspended"] = True
     if networks:
         ours["networks"] = list(networks)
+    if tenants:
+        ours["tenants"] = sorted(tenants)
+    if labels:
+        ours["labels"] = dict(labels)
     document: dict[str, Any] = {name: grant.as_json() for name, grant in sorted(models.items())}
     document[METADATA] = {"api_key_id": key_id, "user_id": user_id, "api_key_project_id": project_id, _OURS: ours}
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
@@ -200,6 +207,8 @@ def _entry(digest: str, document: dict[str, Any], expires_at: float | None, *, i
         suspended=ours.get("suspended") is True,
         in_clear=in_clear,
         networks=_networks(ours.get("networks")),
+        tenants=_tenants(ours["tenants"]) if "tenants" in ours else _NO_TENANTS,
+        labels=_labels(ours["labels"]) if "labels" in ours else (),
     )
 
 
@@ -227,6 +236,23 @@ def _networks(value: Any) -> tuple[Network, ...]:
         return tuple(ipaddress.ip_network(item) for item in value)
     except ValueError:
         raise Malformed("a network is not a CIDR") from None
+
+
+_NO_TENANTS: frozenset[str] = frozenset()
+# Keys of a tenant that may call the same tenants are many.
+_set_of = lru_cache(maxsize=4096)(frozenset[str])
+
+
+def _tenants(value: Any) -> frozenset[str]:
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise Malformed("tenants is not a list of names")
+    return _set_of(tuple(value))
+
+
+def _labels(value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise Malformed("labels is not an object of texts")
+    return tuple(sorted(value.items()))
 
 
 def parse_restrictions(raw: bytes | str | None) -> Restrictions:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from console.access.forms import MISTYPED, mistyped
 from console.access.types import Grant, KeyEntry, Network, Snapshot, digest_of
 
 
@@ -104,6 +105,7 @@ def bearer(authorizations: tuple[str, ...]) -> str | Denied:
 STEPS = (
     "view is usable",
     "key is presented",
+    "key's checksum is right",
     "key is known",
     "key has not expired",
     "key is not suspended",
@@ -114,6 +116,7 @@ STEPS = (
     "body is JSON",
     "body names a model",
     "model is in the key's list",
+    "model's tenant may be called",
     "key is of the model's project",
 )
 """The rules in the order in which they are asked; `Denied.step` names the one that refused."""
@@ -145,10 +148,13 @@ def decide_for(
     """The decision once it is known which key was presented.
 
     Args:
-        presented: the key's text; its beginning is all that counts (``bud_client``)
+        presented: the key's text, or as much of it as is known: its beginning says whether it is a client's
     """
     entry = snapshot.keys.get(digest)
     if entry is None:
+        if mistyped(presented):
+            message = f"Incorrect API key provided: it is {MISTYPED}."
+            return _no_key("mistyped_api_key", message, step="key's checksum is right", digest=digest)
         return _no_key("invalid_api_key", "Incorrect API key provided.", step="key is known", digest=digest)
     if entry.not_after is not None and now >= entry.not_after:
         return _no_key("expired_api_key", "This API key has expired.", step="key has not expired", entry=entry)
@@ -172,7 +178,9 @@ def decide_for(
         if grant is None:
             # The name comes from the client: it goes back escaped by JSON, and shortened.
             message = f"The model '{name[:120]}' does not exist or you do not have access to it."
-            return _for_key(entry, 404, "model_not_found", message, "model is in the key's list")
+            shut_out = snapshot.shut_out(entry, presented, name)
+            step = "model's tenant may be called" if shut_out else "model is in the key's list"
+            return _for_key(entry, 404, "model_not_found", message, step)
         if name in restrictions.own_project and (grant.project_id is None or grant.project_id != entry.project_id):
             message = f"The model '{name[:120]}' is for keys of its own project."
             return _for_key(entry, 403, "project_not_allowed", message, "key is of the model's project")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.access.decision import STEPS, Allowed, Ask, Body, Denied, decide_for
+from console.access.forms import GET_PUBLISHED, OURS
 from console.access.types import CLIENT_PREFIX, KeyEntry, Snapshot
 
 
@@ -55,7 +56,7 @@ def explain(snapshot: Snapshot, digest: str, beginning: str, ask: Ask, *, now: f
     """Decide, and say why.
 
     Args:
-        beginning: what the key's text begins with; ``bud_client`` decides whether published models count
+        beginning: the key's text, or what it begins with: that decides whether published models count
     """
     answer = decide_for(snapshot, digest, beginning, ask, now=now, prefix=prefix)
     entry = snapshot.keys.get(digest)
@@ -72,7 +73,7 @@ def explain(snapshot: Snapshot, digest: str, beginning: str, ask: Ask, *, now: f
         else:
             effect, found = _found(rule, snapshot, entry, beginning, ask, now)
             findings.append(Finding(rule, "passed" if effect else "without effect", found))
-    clashes = tuple(snapshot.clashes_of(entry)) if entry is not None and beginning.startswith(CLIENT_PREFIX) else ()
+    clashes = tuple(snapshot.clashes_of(entry)) if entry is not None and beginning.startswith(GET_PUBLISHED) else ()
     return Explanation(answer, tuple(findings), clashes)
 
 
@@ -80,11 +81,16 @@ def _found(
     rule: str, snapshot: Snapshot, entry: KeyEntry | None, beginning: str, ask: Ask, now: float
 ) -> tuple[bool, str]:
     """Whether a rule that let the request go on had something to look at, and what it was."""
+    if rule == "key's checksum is right":
+        checked = beginning.startswith(OURS)
+        return checked, "" if checked else "it has none"
     if entry is None or rule == "key is presented":
         return True, ""
     match rule:
         case "key is known":
-            return True, f"{entry.key_id or 'an entry without an id'}" + (", stored in clear" if entry.in_clear else "")
+            labels = ", ".join(f"{name}={value}" for name, value in entry.labels)
+            parts = (entry.key_id or "an entry without an id", labels, "stored in clear" if entry.in_clear else "")
+            return True, ", ".join(filter(None, parts))
         case "key has not expired":
             ends = entry.not_after
             return ends is not None, "it has no end" if ends is None else f"{ends - now:.0f} s are left"
@@ -101,6 +107,9 @@ def _found(
             return True, ask.route_model or ask.model or ""
         case "model is in the key's list":
             return _found_model(snapshot, entry, beginning, ask)
+        case "model's tenant may be called":
+            tenants = ", ".join(sorted(entry.tenants))
+            return bool(tenants), tenants or "every tenant's may"
         case _:
             demands = (ask.route_model or ask.model or "") in snapshot.restrictions.own_project
             return demands, "" if demands else "the model does not ask for it"
@@ -140,6 +149,12 @@ def as_budgateway(
     name = ask.route_model or ask.model
     if name is None:
         return
+    own_only = beginning.startswith(OURS) and beginning.startswith(GET_PUBLISHED)
+    if own_only and name not in entry.models and name in snapshot.published:
+        yield f"it gives published models to texts that begin with {CLIENT_PREFIX} alone: it would answer 404"
+        return
+    if snapshot.shut_out(entry, beginning, name):
+        yield f"it knows no tenants of a key: it would let the key call {name}"
     if name in snapshot.restrictions.own_project:
         yield "it does not compare projects: a key of another one would be let through"
     own, published = entry.models.get(name), snapshot.published.get(name)

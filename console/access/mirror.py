@@ -12,7 +12,7 @@ import contextlib
 import gc
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,6 +60,10 @@ class MirrorStatus:
         return body
 
 
+Follower = Callable[[Snapshot, Iterable[str] | None], Awaitable[None]]
+"""Whoever else decides by the view: told of each new one with the digests that may differ (None: all of them)."""
+
+
 class Mirror:
     """Follows Redis into `snapshot`.
 
@@ -71,6 +75,7 @@ class Mirror:
         self, redis: Redis, rules: AccessRules, *, instance: str | None = None, full_load_seconds: float = 60.0
     ) -> None:
         self.snapshot = Snapshot()
+        self.follower: Follower | None = None
         self._redis = redis
         self._rules = rules
         self._instance = instance
@@ -128,6 +133,7 @@ class Mirror:
             # before it takes requests, so what is there now is what stays; later loads keep what has not changed.
             gc.freeze()
             self._frozen = True
+        await self._tell(None)
         await self._report()
 
     async def _load(self) -> None:
@@ -159,8 +165,8 @@ class Mirror:
         names = {event.key for event in events}
         snapshot = self.snapshot
         changed = sorted(name for name in names if name.startswith(KEY_PREFIX))
+        changes: dict[str, KeyEntry | None] = {}
         if changed:
-            changes: dict[str, KeyEntry | None] = {}
             for start in range(0, len(changed), _CHUNK):
                 chunk = changed[start : start + _CHUNK]
                 for key, (entries, faults) in (await self._read_keys(chunk)).items():
@@ -177,6 +183,7 @@ class Mirror:
         if announced:
             snapshot = replace(snapshot, epoch=max(snapshot.epoch, *announced))
         self.snapshot = snapshot
+        await self._tell(changes)
         if announced:
             await self._report()
 
@@ -184,6 +191,11 @@ class Mirror:
         """Nothing is dropped: the last view is served for as long as the rules allow."""
 
     # --- parts ----------------------------------------------------------------------------------------------
+
+    async def _tell(self, digests: Iterable[str] | None) -> None:
+        """What is reported is in force: so whoever decides by this view has it before."""
+        if self.follower is not None:
+            await self.follower(self.snapshot, digests)
 
     async def _read_keys(self, names: Sequence[str]) -> dict[str, tuple[tuple[KeyEntry, ...], tuple[Fault, ...]]]:
         """Some keys with their expiries; absent ones come back empty.

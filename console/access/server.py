@@ -21,6 +21,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 from uuid import uuid4
@@ -29,8 +30,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from console.access.body import inspect_body
-from console.access.budgets import READ_SECONDS, BudgetGate
+from console.access.budgets import READ_SECONDS, BudgetGate, read_budgets
 from console.access.decision import MODELS_PATH, Allowed, Ask, Body, Denied, bearer, decide
+from console.access.keeping import TableKeeper
 from console.access.mirror import Mirror
 from console.access.types import digest_of
 from console.access.used import FLUSH_SECONDS, Tally
@@ -273,10 +275,12 @@ async def serve(
     listening: Listening,
     reads: Literal["header", "body"],
     ready: Callable[[], None] = lambda: None,
+    key_table: Path | None = None,
 ) -> None:
     """One worker, until SIGTERM or SIGINT. Several may share a port (SO_REUSEPORT).
 
     Args:
+        key_table: the directory in which the gateway looks up what it need not ask; None: it asks about everything
         ready: told once it listens and its view may be decided on
 
     Raises:
@@ -286,6 +290,10 @@ async def serve(
     tally = Tally(redis)
     gate = BudgetGate(redis, fail=rules.budgets_fail)
     judge = Judge(mirror, rules, tally, gate)
+    keeper = None
+    if key_table is not None:
+        keeper = TableKeeper(key_table, rules, tally, usable=mirror.usable, budgets=lambda: read_budgets(redis))
+        mirror.follower = keeper.follow
     authorizer = Authorizer(judge, reads=reads)
     host, port = listening.http
     serving = Serving(
@@ -307,8 +315,14 @@ async def serve(
     await serving.start()
     over_grpc = await _over_grpc(judge, listening.grpc, reads)
     stopped = asyncio.create_task(stopping.wait())
-    begun = (_read_budgets(gate), _beat(mirror), _count(tally))
-    duties = [following, stopped, *(asyncio.create_task(duty) for duty in begun)]
+    duties = [
+        following,
+        stopped,
+        asyncio.create_task(_read_budgets(gate)),
+        asyncio.create_task(_beat(mirror)),
+        asyncio.create_task(_count(tally, keeper)),
+    ]
+    duties += [asyncio.create_task(keeper.keep())] if keeper is not None else []
     try:
         ready()
         await asyncio.wait({stopped, following}, return_when=asyncio.FIRST_COMPLETED)
@@ -322,6 +336,9 @@ async def serve(
         for task in duties:
             task.cancel()
         await asyncio.gather(*duties, return_exceptions=True)
+        if keeper is not None:
+            keeper.count(time.time())
+            keeper.close()
         with contextlib.suppress(RedisError, OSError):
             await tally.flush()
             await mirror.withdraw()
@@ -362,8 +379,10 @@ async def _beat(mirror: Mirror) -> None:
             await mirror.heartbeat()
 
 
-async def _count(tally: Tally) -> None:
+async def _count(tally: Tally, keeper: TableKeeper | None) -> None:
     while True:
         await asyncio.sleep(FLUSH_SECONDS)
+        if keeper is not None:
+            keeper.count(time.time())
         with contextlib.suppress(RedisError, OSError):
             await tally.flush()

@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from console.access.forms import GET_PUBLISHED
+
 PUBLISHED_KEY = "published_model_info"
 KEY_PREFIX = "api_key:"
 RESTRICTIONS_KEY = "modeldeck:restrictions"
 """What holds beside keys and publications: suspended tenants, models that a project's own keys alone may call."""
 METADATA = "__metadata__"
-CLIENT_PREFIX = "bud_client"
-"""Keys whose text begins so get every published model beside their own (seed 001)."""
+CLIENT_PREFIX = GET_PUBLISHED[0]
+"""What a budgateway knows a client's key by: its text begins so (seed 001)."""
 
 
 def digest_of(key: str, salt: str = "bud-") -> str:
@@ -68,6 +70,8 @@ class KeyEntry:
     not_after   Unix seconds after which the key is refused, from Modeldeck's metadata or the Redis TTL
     in_clear    whether the entry that it came from names the key in clear (the seed's form)
     networks    where its requests may come from (CIDR); empty: from anywhere
+    tenants     whose published models it may call, its own tenant among them; empty: everybody's
+    labels      what it was marked with; nothing is decided by them
     """
 
     digest: str
@@ -81,6 +85,8 @@ class KeyEntry:
     suspended: bool = False
     in_clear: bool = False
     networks: tuple[Network, ...] = ()
+    tenants: frozenset[str] = frozenset()
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +169,32 @@ class Snapshot:
     restrictions: Restrictions = Restrictions()
 
     def models_of(self, entry: KeyEntry, presented: str) -> Mapping[str, Grant]:
-        """What a key may call: its own models, and every published one for a ``bud_client`` key.
+        """What a key may call: its own models, and for a client key the published ones of the tenants it may call.
 
         On a name clash the key's own entry wins (DESIGN.md §4; `clashes_of` lists them).
         """
-        if presented.startswith(CLIENT_PREFIX):
+        if not presented.startswith(GET_PUBLISHED):
+            return entry.models
+        if not entry.tenants:
             return {**self.published, **entry.models}
-        return entry.models
+        shared = {name: grant for name, grant in self.published.items() if grant.project_id in entry.tenants}
+        return {**shared, **entry.models}
 
     def grant_of(self, entry: KeyEntry, presented: str, model: str) -> Grant | None:
         """Where one name leads for a key: as `models_of` has it, without building the map."""
         grant = entry.models.get(model)
-        if grant is None and presented.startswith(CLIENT_PREFIX):
-            return self.published.get(model)
+        if grant is None and presented.startswith(GET_PUBLISHED):
+            grant = self.published.get(model)
+            if grant is not None and entry.tenants and grant.project_id not in entry.tenants:
+                return None
         return grant
+
+    def shut_out(self, entry: KeyEntry, presented: str, model: str) -> bool:
+        """Whether a model is published, and the key may not call it only because of whose it is."""
+        if model in entry.models or not presented.startswith(GET_PUBLISHED):
+            return False
+        grant = self.published.get(model)
+        return grant is not None and bool(entry.tenants) and grant.project_id not in entry.tenants
 
     def clashes_of(self, entry: KeyEntry) -> list[str]:
         """Names that the key has itself and that are published to somewhere else."""

@@ -8,6 +8,9 @@ _KEYRING = Parameter("keyring", "put its text into your keyring instead of showi
 _HANDLERS = "console.keys.handlers"
 _ROTATION = "console.keys.rotation"
 _TENANT_OF = "console.keys.journaling:tenant_of"
+_CALLED = "console.keys.journaling:called"
+_PLAN = Parameter("plan", "show what would be done, and change nothing", Kind.FLAG, default=False)
+_LABEL = "a label of it: team=search"
 _GRACE = Parameter("grace", "how long the old text works on", Kind.DURATION, default=900)
 
 ACTIONS = (
@@ -25,11 +28,21 @@ ACTIONS = (
                 default="client",
                 choices=("client", "admin"),
             ),
+            Parameter(
+                "form",
+                "bud as a budgateway's; mdk with a checksum, which tells typing errors",
+                Kind.CHOICE,
+                default="bud",
+                choices=("bud", "mdk"),
+            ),
             Parameter("model", "a published model of the tenant, as the key's own", many=True),
             Parameter("owner", "who uses it"),
             Parameter("expires", "how long it works: 90d, 12h", Kind.DURATION),
             Parameter("network", "a network that it may be used from: 10.0.0.0/8", many=True),
+            Parameter("allow_tenant", "a tenant whose publications it may call, and no others' but its own", many=True),
+            Parameter("label", _LABEL, many=True),
             _KEYRING,
+            _PLAN,
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
@@ -43,6 +56,7 @@ ACTIONS = (
         (
             Parameter("tenant", "only this tenant's"),
             Parameter("all", "revoked ones too", Kind.FLAG, default=False),
+            Parameter("label", "only those with this label: team=search, or team", many=True),
         ),
         columns=(
             Column("KEY", "id"),
@@ -55,6 +69,7 @@ ACTIONS = (
             Column("EXPIRES", "expires_at"),
             Column("GRACE LEFT s", "grace_left", right=True),
             Column("STATE", "state"),
+            Column("LABELS", "label_text"),
         ),
     ),
     Action("keys.show", "Show a key", f"{_HANDLERS}:show", (_KEY,), target="key"),
@@ -69,6 +84,7 @@ ACTIONS = (
             Parameter(
                 "idempotency_key", "names this request: asked again, it answers with the generation that it made"
             ),
+            _PLAN,
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
@@ -86,9 +102,14 @@ ACTIONS = (
             Parameter("no_models", "none of its own", Kind.FLAG, default=False),
             Parameter("network", "networks that it may be used from, in place of those it has", many=True),
             Parameter("no_networks", "from anywhere", Kind.FLAG, default=False),
+            Parameter("allow_tenant", "tenants whose publications it may call, in place of those it has", many=True),
+            Parameter("no_allow_tenants", "a client's key may call every tenant's", Kind.FLAG, default=False),
+            Parameter("label", "its labels, in place of those it has: team=search", many=True),
+            Parameter("no_labels", "none", Kind.FLAG, default=False),
             Parameter("owner", "who uses it"),
             Parameter("expires", "how long it works from now on", Kind.DURATION),
             Parameter("no_expiry", "it does not expire", Kind.FLAG, default=False),
+            _PLAN,
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
@@ -105,6 +126,7 @@ ACTIONS = (
         danger=Danger.DESTRUCTIVE,
         target="key",
         tenant_of=_TENANT_OF,
+        called=_CALLED,
         details="Every text of it is refused with 403 until it is resumed.",
     ),
     Action(
@@ -121,11 +143,15 @@ ACTIONS = (
         "keys.finish",
         "End a rotation's grace now",
         f"{_ROTATION}:finish",
-        (_KEY,),
+        (
+            _KEY,
+            Parameter("keyring", "prove by the texts in your keyring, through the gateway", Kind.FLAG, default=False),
+        ),
         role=Role.PUBLISHER,
         danger=Danger.DESTRUCTIVE,
         target="key",
         tenant_of=_TENANT_OF,
+        called=_CALLED,
     ),
     Action(
         "keys.copy",
@@ -156,14 +182,22 @@ ACTIONS = (
         danger=Danger.DESTRUCTIVE,
         target="key",
         tenant_of=_TENANT_OF,
+        called=_CALLED,
         details="The newest text is refused from now on; the one before works on as it did.",
     ),
     Action(
         "keys.restore",
-        "Write lost gateway entries again",
+        "Write what is lost of keys again",
         "console.keys.restoring:restore",
         (
             Parameter("tenant", "only this tenant's"),
+            Parameter(
+                "from",
+                "the database; or the Secrets with the digests, where the database is lost",
+                Kind.CHOICE,
+                default="database",
+                choices=("database", "secrets"),
+            ),
             Parameter("plan", "show what is missing, and change nothing", Kind.FLAG, default=False),
         ),
         role=Role.PUBLISHER,
@@ -175,8 +209,10 @@ ACTIONS = (
             Column("GENERATION", "generation", right=True),
             Column("DIGEST", "digest"),
             Column("UNTIL", "not_after"),
+            Column("WHERE", "where"),
+            Column("STATE", "state"),
         ),
-        details="From the database, after a flush or a new Redis. Entries that are there stay as they are.",
+        details="After a flush, a new Redis or a lost database. What is there stays as it is.",
     ),
     Action(
         "keys.revoke",
@@ -187,6 +223,7 @@ ACTIONS = (
         danger=Danger.DESTRUCTIVE,
         target="key",
         tenant_of=_TENANT_OF,
+        called=_CALLED,
         details="Every text of the key stops working at once. This cannot be undone.",
     ),
     Action(

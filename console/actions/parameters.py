@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from console.access.forms import is_surely_key_text
 from console.actions.registry import Action, Kind, Parameter
 from console.outcome import Refusal
 
@@ -35,6 +36,8 @@ def checked(action: Action, given: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for parameter in action.parameters:
         value = given.get(parameter.name)
+        if isinstance(value, list) and not parameter.many:
+            raise _wrong(f"{parameter.name} is one value, and no list")
         if value is None or value in ("", (), []):
             if parameter.required:
                 raise _wrong(f"{action.id} needs {parameter.name}: {parameter.help}")
@@ -102,6 +105,9 @@ def _text(parameter: Parameter, value: Any) -> Any:
         raise _wrong(f"{parameter.name} has {len(text)} characters; {_MAX_TEXT} are the most")
     if not text.isprintable():
         raise _wrong(f"{parameter.name} holds characters that cannot be printed")
+    if is_surely_key_text(text.strip()):  # it would stand in the audit, and as a name in the database
+        what = f"{parameter.name}: a key's text does not belong on a command line or in a request, where others see it"
+        raise Refusal(what, code="INVALID_PARAMETER", status=422, then="modeldeck keys find - says which key it is")
     if parameter.kind is Kind.CHOICE and text not in parameter.choices:
         close = difflib.get_close_matches(text, parameter.choices, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""

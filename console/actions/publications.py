@@ -1,6 +1,6 @@
 """Actions on publications as a whole: documentation, declaration, several at once."""
 
-from console.actions.publishing import HOSTNAME, LIMITS, TAKE_OVER
+from console.actions.publishing import ACCESS, HOSTNAME, LIMITS, TAKE_OVER
 from console.actions.registry import Action, Column, Kind, Parameter
 from console.guard import Danger, Role
 
@@ -123,6 +123,7 @@ ACTIONS = (
             *LIMITS,
             Parameter("timeout", "the longest a request may take", Kind.DURATION, default=300),
             HOSTNAME,
+            ACCESS,
             TAKE_OVER,
             _PLAN,
             _STOP,
@@ -131,6 +132,26 @@ ACTIONS = (
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         details="Each under the last part of its name. Run again, it goes on with what is not done.",
+    ),
+    Action(
+        "publications.update",
+        "Change several publications",
+        f"{_BULK}:update_many",
+        (
+            Parameter("name", "their public names", positional=True, required=True, many=True),
+            *LIMITS,
+            Parameter("timeout", "the longest a request may take", Kind.DURATION),
+            Parameter("no", "lift a limit, or hostname: rpm, tpd, retries, …", many=True),
+            HOSTNAME,
+            ACCESS,
+            TAKE_OVER,
+            _PLAN,
+            _STOP,
+            _UNDO,
+        ),
+        role=Role.PUBLISHER,
+        danger=Danger.WRITE,
+        details="The same limits, timeouts or hostnames for all of them; each keeps what is not named.",
     ),
     Action(
         "publications.unpublish",

@@ -22,10 +22,17 @@ LIMITS = (
     Parameter("idle_timeout", "the longest silence within an answer", Kind.DURATION),
 )
 HOSTNAME = Parameter("hostname", "public hostname; by default any that the Gateway has", many=True)
+ACCESS = Parameter(
+    "access",
+    "who checks keys: the authorizer (ext_authz) or the gateway itself (native)",
+    Kind.CHOICE,
+    choices=("ext_authz", "native"),
+)
 _ALSO = Parameter("also", "another backend, BACKEND or BACKEND=WEIGHT", many=True)
 _FALLBACK = Parameter("fallback", "a backend for when the others are out of order", many=True)
 TAKE_OVER = Parameter("take_over", "take over fields that another manager has changed", Kind.FLAG, default=False)
 _PLAN = Parameter("plan", "show what would change, and change nothing", Kind.FLAG, default=False)
+_MANIFESTS = Parameter("manifests", "with --plan: as manifests in YAML", Kind.FLAG, default=False)
 
 ACTIONS = (
     Action(
@@ -34,7 +41,10 @@ ACTIONS = (
         f"{_HANDLERS}:publish",
         (
             Parameter(
-                "model", "PROVIDER/MODEL-ID of the catalog, or isvc/NAMESPACE/NAME", positional=True, required=True
+                "model",
+                "PROVIDER/MODEL-ID, isvc/NAMESPACE/NAME or llmisvc/NAMESPACE/NAME",
+                positional=True,
+                required=True,
             ),
             Parameter("name", "public name; by default the last part of the model's"),
             Parameter("tenant", "tenant that publishes it"),
@@ -48,11 +58,13 @@ ACTIONS = (
             *LIMITS,
             Parameter("timeout", "the longest a request may take", Kind.DURATION, default=300),
             HOSTNAME,
+            ACCESS,
             Parameter("weight", "its share beside those of --also", Kind.INTEGER, minimum=0),
             _ALSO,
             _FALLBACK,
             TAKE_OVER,
             _PLAN,
+            _MANIFESTS,
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
@@ -62,7 +74,7 @@ ACTIONS = (
     Action(
         "published",
         "List publications",
-        f"{_HANDLERS}:published",
+        "console.publishing.showing:published",
         (
             Parameter("name", "only this one", positional=True),
             Parameter("tenant", "only this tenant's"),
@@ -89,11 +101,13 @@ ACTIONS = (
             Parameter("timeout", "the longest a request may take", Kind.DURATION),
             Parameter("no", "lift a limit, or hostname: rpm, tpd, retries, …", many=True),
             HOSTNAME,
+            ACCESS,
             _ALSO,
             _FALLBACK,
             Parameter("drop", "a backend to take out", many=True),
             TAKE_OVER,
             _PLAN,
+            _MANIFESTS,
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
@@ -109,6 +123,19 @@ ACTIONS = (
         danger=Danger.DESTRUCTIVE,
         target="name",
         details="The route goes first. Clients get 404 from then on.",
+    ),
+    Action(
+        "gateway.buffer",
+        "Set how large a request may be",
+        "console.publishing.gateway_buffer:set_buffer",
+        (
+            Parameter("size", "the largest request: 512Ki, 8Mi", positional=True, required=True),
+            TAKE_OVER,
+            _PLAN,
+        ),
+        role=Role.ADMIN,
+        danger=Danger.WRITE,
+        details="For every publication of the Gateway: what is larger is answered 413.",
     ),
     Action(
         "tenants.list",

@@ -69,6 +69,7 @@ class Action:
     target    the parameter that names what it is done to
     streams   it emits events until it is stopped
     tenant_of ``package.module:function`` that finds the tenant of the target, where no parameter names one
+    called    ``package.module:function`` that says what the target is called, for a question: its name and its id
     """
 
     id: str
@@ -82,6 +83,7 @@ class Action:
     streams: bool = False
     details: str = ""
     tenant_of: str | None = None
+    called: str | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -90,12 +92,15 @@ class Action:
     def load(self) -> Handler:
         return cast("Handler", _imported(self.handler))
 
-    def load_tenant_of(self) -> TenantOf | None:
-        return cast("TenantOf", _imported(self.tenant_of)) if self.tenant_of is not None else None
+    def load_tenant_of(self) -> OfTarget | None:
+        return cast("OfTarget", _imported(self.tenant_of)) if self.tenant_of is not None else None
+
+    def load_called(self) -> OfTarget | None:
+        return cast("OfTarget", _imported(self.called)) if self.called is not None else None
 
 
-TenantOf = Callable[["Services", Principal, str], Awaitable[str | None]]
-"""From the target that an operator named to its tenant; None where there is no such thing, or its tenant is unknown."""
+OfTarget = Callable[["Services", Principal, str], Awaitable[str | None]]
+"""From the target that an operator named to its tenant, or to what it is called; None where that is not known."""
 
 
 def _imported(name: str) -> Any:

@@ -19,7 +19,7 @@ from console import __version__
 from console.actions import REGISTRY, Action
 from console.actions.parameters import MAX_DOCUMENT
 from console.actions.registry import Kind, Parameter
-from console.api import catalog, metrics, seeds, watching
+from console.api import catalog, keys, metrics, seeds, watching
 from console.api.asking import Asker, read_object
 from console.api.describing import OPEN, describe
 from console.api.limits import Buckets
@@ -65,7 +65,7 @@ def create_app(services: Services, limits: ApiLimits = ApiLimits()) -> FastAPI:
     app.state.started = time.time()
     app.add_middleware(Gate, services=services, limits=limits)
     _every_action(app)
-    for part in (seeds, catalog, watching, metrics):
+    for part in (seeds, keys, catalog, watching, metrics):
         app.include_router(part.router)
     describe(app)
     app.add_exception_handler(HTTPException, _not_there)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,10 @@ class Cluster:
         doing = f"say whether we may {verb} {kind.plural}"
         answer = await self._review("authorization.k8s.io", "selfsubjectaccessreviews", body, doing)
         return bool(answer.content["status"].get("allowed"))
+
+    def metrics(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The lines of the API server's own metrics; entering raises `Forbidden` or `Missing` where it shows none."""
+        return self._transport.stream("/metrics", doing="read its metrics", query={}, silence=self._transport.timeout)
 
     async def _review(self, group: str, plural: str, body: Object, doing: str) -> Answer:
         return await self._transport.request("POST", f"/apis/{group}/v1/{plural}", doing=doing, body=body)

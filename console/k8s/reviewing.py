@@ -57,6 +57,7 @@ NEEDS: Final = {
     "update": _needs("patch"),
     "unpublish": _needs("delete"),
     "publications.publish": _needs("create", "patch"),
+    "publications.update": _needs("patch"),
     "publications.unpublish": _needs("delete"),
     "publications.apply": _needs("create", "patch"),
     "publications.prune": _needs("delete"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,12 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from console.access.types import Grant
 from console.keys.quotas import MAX_KEYS, check
-from console.keys.types import Generation, Import, Key, KeyKind
+from console.keys.types import Generation, Import, Key, KeyForm, KeyKind
 from console.outcome import Refusal, conflict, not_found
 from console.store.engine import Store
 from console.store.tables.keys import key_generations, keys
 from console.store.tables.operations import operation_steps
 from console.store.tables.publishing import publications
+
+_AT_REST = "ready"
+"""The state of a publication that nobody is at work on (console/publishing/types.py)."""
 
 
 async def read_key(store: Store, identifier: str, *, tenants: Collection[str] | None = None) -> Key:
@@ -56,12 +59,6 @@ async def keys_of_digests(store: Store, digests: Sequence[str]) -> dict[str, Key
     return {one.digest: key for key in found for one in key.generations if one.digest in wanted}
 
 
-async def kind_of_digest(store: Store, digest: str) -> str | None:
-    """The kind of the key that one of its texts has this digest; None where none of ours has."""
-    key = await key_of_digest(store, digest)
-    return key.kind.value if key is not None else None
-
-
 async def operations_of(store: Store, identifier: str) -> dict[str, Mapping[str, Any]]:
     """The operations that issued a key's generations, with what each was asked for (`journaling.issue`)."""
     steps, issued = operation_steps.c, key_generations.c
@@ -75,7 +72,8 @@ async def operations_of(store: Store, identifier: str) -> dict[str, Mapping[str,
 
 
 async def own_grants(store: Store, key: Key, models: Sequence[str] | None = None) -> dict[str, Grant]:
-    """Where a key's own models lead: to publications of its tenant, or where the entry led that it was taken over from.
+    """Where a key's own models lead: to publications of the tenants that it names, its own among them, or where the
+    entry led that it was taken over from.
 
     Args:
         models: other models than those it has
@@ -85,7 +83,7 @@ async def own_grants(store: Store, key: Key, models: Sequence[str] | None = None
     """
     names = key.models if models is None else models
     brought = dict(key.imported.grants) if key.imported is not None else {}
-    ours = await grants_for(store, key.tenant, [name for name in names if name not in brought])
+    ours = await grants_for(store, key.quota_tenants, [name for name in names if name not in brought])
     return ours | {name: brought[name] for name in names if name in brought}
 
 
@@ -100,11 +98,11 @@ async def list_keys(store: Store, *, tenants: Sequence[str] | None = None, revok
         return await _keys(db, sa.and_(sa.true(), *conditions))
 
 
-async def grants_for(store: Store, tenant: str, models: Sequence[str]) -> dict[str, Grant]:
-    """Where a tenant's own models lead.
+async def grants_for(store: Store, tenants: Sequence[str], models: Sequence[str]) -> dict[str, Grant]:
+    """Where models of some tenants lead.
 
     Raises:
-        Refusal: a name is not published by this tenant.
+        Refusal: a name is not published by any of them.
     """
     if not models:
         return {}
@@ -114,15 +112,23 @@ async def grants_for(store: Store, tenant: str, models: Sequence[str]) -> dict[s
             .where(publications.c.name.in_(list(models)))
             .where(publications.c.removed_at.is_(None))
         )
-        found = {row.name: row for row in rows if row.tenant == tenant}
+        found = {row.name: row for row in rows if row.tenant in tenants}
     missing = [name for name in models if name not in found]
     if missing:
         raise Refusal(
-            f"tenant {tenant} publishes no {', '.join(missing)}; nothing was changed",
+            f"tenant {' or '.join(tenants)} publishes no {', '.join(missing)}; nothing was changed",
             code="MODEL_NOT_PUBLISHED",
             then="modeldeck published",
         )
     return {name: grant_of(row.id, row.spec, row.tenant) for name, row in found.items()}
+
+
+async def published_grants(store: Store) -> dict[str, Grant]:
+    """Where every publication leads, by its name."""
+    query = sa.select(publications.c.id, publications.c.name, publications.c.spec, publications.c.tenant)
+    async with store.reading() as db:
+        rows = await db.execute(query.where(publications.c.removed_at.is_(None)))
+    return {row.name: grant_of(row.id, row.spec, row.tenant) for row in rows}
 
 
 def grant_of(publication_id: str, spec: dict[str, Any], tenant: str) -> Grant:
@@ -130,28 +136,21 @@ def grant_of(publication_id: str, spec: dict[str, Any], tenant: str) -> Grant:
     return Grant(publication_id, spec.get("model_id") or spec.get("served_as"), tenant)
 
 
-async def insert_key(store: Store, key: Key, *, most: int | None = None) -> None:
+async def insert_key(store: Store, key: Key, *, most: Mapping[str, int | None] | None = None) -> None:
     """Add a key without generations.
 
-    Its name and the tenant's quota are judged in the transaction that writes: of two that come at the same moment,
-    the second sees the first.
+    Its name and the quotas are judged in the transaction that writes: of two that come at the same moment, the
+    second sees the first.
 
     Args:
-        most: how many keys the tenant may have; None: as many as it likes
+        most: how many keys a tenant may have, by tenant; one that is missing, or None: as many as it likes
 
     Raises:
-        Refusal: the tenant has as many as it may, or one of that name.
+        Refusal: one of its tenants has as many as it may, or its own has one of that name.
     """
     async with store.writing() as db:
-        if store.dialect == "postgresql":  # on SQLite there is one writer at a time
-            await db.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"keys of {key.tenant}"))))
-        others = await _keys(db, sa.and_(keys.c.tenant == key.tenant, keys.c.revoked_at.is_(None)))
-        used = sum(other.counts(key.created_at) for other in others)
-        check(key.tenant, "keys", MAX_KEYS, used=used, most=most)
-        if any(other.name == key.name for other in others):
-            raise conflict(
-                f"tenant {key.tenant} has a key called {key.name} already; nothing was changed", code="KEY_EXISTS"
-            )
+        await _alone(store, db, key.quota_tenants)
+        await _judge_new(db, key, most or {})
         await db.execute(
             keys.insert().values(
                 id=key.id,
@@ -159,8 +158,11 @@ async def insert_key(store: Store, key: Key, *, most: int | None = None) -> None
                 tenant=key.tenant,
                 owner=key.owner,
                 kind=key.kind.value,
+                form=key.form.value,
                 models=list(key.models),
                 networks=list(key.networks),
+                labels=dict(key.labels),
+                tenants=list(key.tenants),
                 suspended=key.suspended,
                 imported=key.imported.as_json() if key.imported is not None else None,
                 expires_at=key.expires_at,
@@ -169,9 +171,82 @@ async def insert_key(store: Store, key: Key, *, most: int | None = None) -> None
         )
 
 
-async def set_fields(store: Store, identifier: str, fields: Mapping[str, Any]) -> None:
-    """Change columns of a key: ``models``, ``networks``, ``owner``, ``expires_at``, ``suspended``."""
+async def judge_new(store: Store, key: Key, most: Mapping[str, int | None]) -> None:
+    """Whether `insert_key` would take a key now, for a plan; raises as it does."""
+    async with store.reading() as db:
+        await _judge_new(db, key, most)
+
+
+async def judge_models(store: Store, names: Collection[str]) -> None:
+    """As `insert_key` does for the models of a new key, for those that a key gets beside its own.
+
+    Raises:
+        Refusal: one is being published, or removed: the key would have it when it is gone.
+    """
+    async with store.reading() as db:
+        await _judge_models(db, names)
+
+
+async def _judge_models(db: AsyncConnection, names: Collection[str]) -> None:
+    query = sa.select(publications.c.name, publications.c.state).where(publications.c.name.in_(sorted(names)))
+    changing = query.where(publications.c.removed_at.is_(None)).where(publications.c.state != _AT_REST)
+    row = (await db.execute(changing.limit(1))).first()
+    if row is not None:
+        raise conflict(
+            f"{row.name} is {row.state}, and a key may outlive it; nothing was changed",
+            code="OPERATION_UNDER_WAY",
+            then="modeldeck operations list",
+        )
+
+
+async def _judge_new(db: AsyncConnection, key: Key, most: Mapping[str, int | None]) -> None:
+    await _judge_models(db, key.models)
+    await _judge_quotas(db, key, key.quota_tenants, most, key.created_at)
+    same_name = sa.and_(keys.c.tenant == key.tenant, keys.c.name == key.name, keys.c.revoked_at.is_(None))
+    if (await db.execute(sa.select(keys.c.id).where(same_name))).first() is not None:
+        raise conflict(
+            f"tenant {key.tenant} has a key called {key.name} already; nothing was changed", code="KEY_EXISTS"
+        )
+
+
+async def _alone(store: Store, db: AsyncConnection, tenants: Sequence[str]) -> None:
+    """Nobody else adds a key to these tenants until the transaction ends."""
+    if store.dialect == "postgresql":  # on SQLite there is one writer at a time
+        for tenant in sorted(tenants):  # in one order, so that two never wait for each other
+            await db.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"keys of {tenant}"))))
+
+
+async def _judge_quotas(
+    db: AsyncConnection, key: Key, tenants: Sequence[str], most: Mapping[str, int | None], now: datetime
+) -> None:
+    """Refuse one key more in these tenants than they may have."""
+    if all(most.get(tenant) is None for tenant in tenants):
+        return
+    own = keys.c.tenant.in_(list(tenants))
+    visiting = sa.type_coerce(keys.c.tenants, sa.Text) != "[]"
+    there = await _keys(db, sa.and_(sa.or_(own, visiting), keys.c.revoked_at.is_(None), keys.c.id != key.id))
+    for tenant in tenants:
+        used = sum(tenant in other.quota_tenants and other.counts(now) for other in there)
+        check(tenant, "keys", MAX_KEYS, used=used, most=most.get(tenant))
+
+
+async def set_fields(
+    store: Store, identifier: str, fields: Mapping[str, Any], *, most: Mapping[str, int | None] | None = None
+) -> None:
+    """Change columns of a key: ``models``, ``networks``, ``labels``, ``tenants``, ``owner``, ``expires_at``,
+    ``suspended``.
+
+    Args:
+        most: how many keys each tenant may have that it comes to, as in `insert_key`
+
+    Raises:
+        Refusal: one of them has as many as it may.
+    """
     async with store.writing() as db:
+        if most:
+            await _alone(store, db, tuple(most))
+            (key,) = await _keys(db, keys.c.id == identifier)
+            await _judge_quotas(db, key, tuple(most), most, datetime.now(UTC))
         await db.execute(keys.update().where(keys.c.id == identifier).values(**fields))
 
 
@@ -183,12 +258,19 @@ async def delete_key(store: Store, identifier: str) -> None:
 
 
 async def insert_generation(store: Store, key_id: str, generation: Generation, operation: str) -> None:
-    """Add a generation; again with the same digest is no error."""
+    """Add a generation; again with the same digest is no error.
+
+    Raises:
+        Refusal: another key has that text, or this one has a generation of that number.
+    """
     async with store.writing() as db:
         there = await db.execute(
             sa.select(key_generations.c.key_id).where(key_generations.c.digest == generation.digest)
         )
-        if there.first() is None:
+        holder = there.scalar()
+        if holder is not None and holder != key_id:
+            raise conflict(f"key {holder} has that text already; nothing was changed", code="KEY_EXISTS")
+        if holder is None:
             taken = await db.execute(
                 sa.select(key_generations.c.digest)
                 .where(key_generations.c.key_id == key_id)
@@ -207,6 +289,7 @@ async def insert_generation(store: Store, key_id: str, generation: Generation, o
                     digest=generation.digest,
                     last_four=generation.last_four,
                     issued_at=generation.issued_at,
+                    not_after=generation.not_after,
                     operation_id=operation,
                 )
             )
@@ -262,6 +345,9 @@ async def _keys(db: AsyncConnection, condition: sa.ColumnElement[bool]) -> list[
             tuple(generations[row.id]),
             tuple(row.networks),
             Import.of(row.imported),
+            KeyForm(row.form),
+            row.labels,
+            tuple(row.tenants),
         )
         for row in rows
     ]

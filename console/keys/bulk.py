@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from console.call import Call
 from console.keys import rotation
 from console.outcome import Ending, Item, ModeldeckError, Outcome, Revealed
 
+log = logging.getLogger("modeldeck.keys")
 _NOT_BEGUN = "not begun"
 
 
@@ -34,15 +36,22 @@ async def combined(call: Call, parts: Sequence[tuple[str, Callable[[], Awaitable
             outcome = problem.outcome()
         except asyncio.CancelledError:
             outcome = Outcome(Ending.CANCELLED, "cancelled")
+        except Exception as problem:
+            # The texts of those before exist nowhere else: they must reach the operator whatever happens to this one.
+            if not any(one.revealed is not None for one in outcomes):
+                raise
+            log.exception("%s of %s", done, name)
+            why = f"{type(problem).__name__}; how far it came stands in the journal, and recovery ends it"
+            outcome = Outcome(Ending.INTERRUPTED, why, code="UNFORESEEN", then="modeldeck operations list")
         outcomes.append(outcome)
         call.emit(f"[{number}/{len(parts)}] {name}: {outcome.ending.value}: {outcome.summary}")
-        if outcome.ending is Ending.CANCELLED:
+        if outcome.ending is Ending.CANCELLED or outcome.code == "UNFORESEEN":
             break
     items = [
         Item(_name(name, one), one.ending.value, one.summary) for (name, _), one in zip(parts, outcomes, strict=False)
     ]
     items += [Item(name, _NOT_BEGUN) for name, _ in parts[len(outcomes) :]]
-    endings = {one.ending for one in outcomes} | ({Ending.CANCELLED} if len(outcomes) < len(parts) else set())
+    endings = {one.ending for one in outcomes} | ({outcomes[-1].ending} if len(outcomes) < len(parts) else set())
     good = sum(one.ending in (Ending.DONE, Ending.UNCHANGED, Ending.PENDING) for one in outcomes)
     first = next((one for one in outcomes if not one.ending.good), None)
     if len(endings) == 1:

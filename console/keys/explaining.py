@@ -9,6 +9,7 @@ from typing import Any
 
 from console.access.decision import Ask, Body
 from console.access.explain import Explanation, as_budgateway, explain
+from console.access.forms import is_key_text
 from console.access.mirror import Mirror
 from console.access.types import CLIENT_PREFIX, digest_of, is_digest
 from console.call import Call
@@ -17,6 +18,7 @@ from console.outcome import Ending, Outcome, Refusal
 
 _MODEL_TABLE = "model_table:"
 _LONGEST_KEY = 512
+_LONGEST_NAME = 40
 
 
 async def explain_access(call: Call) -> Outcome:
@@ -60,7 +62,8 @@ def _ask(call: Call) -> Ask:
 
 
 async def _key_meant(call: Call) -> tuple[str, str]:
-    """The digest and the beginning of the key that was named by its id, its digest, or its text on standard input.
+    """The digest of the key that was named by its id, its digest, or its text on standard input, and the text or what
+    it begins with.
 
     Raises:
         Refusal: there is no such key, or its text stands on the command line.
@@ -69,11 +72,14 @@ async def _key_meant(call: Call) -> tuple[str, str]:
     if is_digest(named):
         return named, await _beginning(call, named)
     if named == "-":
+        if call.principal.via != "cli":
+            what = "only the command line has a standard input"
+            raise Refusal(what, code="INVALID_PARAMETER", then="send its digest")
         text = (await asyncio.to_thread(sys.stdin.readline, _LONGEST_KEY + 2)).strip()
         if not text or len(text) > _LONGEST_KEY:
             raise Refusal("no key came on standard input", code="INVALID_PARAMETER")
-        return digest_of(text, call.services.profile.access.salt), text[: len(CLIENT_PREFIX)]
-    if named.startswith(("bud_", "sk-")) or len(named) > 40:
+        return digest_of(text, call.services.profile.access.salt), text
+    if is_key_text(named) or named.startswith("sk-") or len(named) > _LONGEST_NAME:
         raise Refusal(
             "a key's text does not belong on a command line, which others can see",
             code="INVALID_PARAMETER",
@@ -82,10 +88,10 @@ async def _key_meant(call: Call) -> tuple[str, str]:
     key = await book.read_key(await call.services.store(), named)
     call.permit.covers(key.tenant)
     newest = key.generations[-1]
-    return newest.digest, CLIENT_PREFIX if key.kind.value == "client" else ""
+    return newest.digest, key.beginning
 
 
 async def _beginning(call: Call, digest: str) -> str:
     """What the text of a key with this digest begins with, as far as the database knows it."""
-    kind = await book.kind_of_digest(await call.services.store(), digest)
-    return CLIENT_PREFIX if kind in (None, "client") else ""
+    key = await book.key_of_digest(await call.services.store(), digest)
+    return key.beginning if key is not None else CLIENT_PREFIX

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
+import asyncio
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,25 +12,40 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from console.access.types import CLIENT_PREFIX
 from console.access.used import Use, hours_of, uses_of
 from console.call import Call
-from console.k8s.types import LABEL_TENANT, NAMESPACE, Ref
 from console.keys import book
+from console.keys.clear import count_in_clear
 from console.keys.effective import effective_models
 from console.keys.journaling import about, drop, ended_row, issue, journaled, own_key
 from console.keys.keeping import kept, refuse_without_keyring
 from console.keys.mint import new_key_id, new_key_text
-from console.keys.quotas import Quota, quota_of
-from console.keys.steps import text_of
+from console.keys.scopes import (
+    allowed_tenants,
+    fields_of,
+    has_labels,
+    labels_of,
+    networks_of,
+    quota_of_tenant,
+    row_of,
+)
 from console.keys.timeline import timeline
-from console.keys.types import Key, KeyKind, told
+from console.keys.types import Key, KeyForm, KeyKind, text_of, told
 from console.operations.types import Recovery, Step
-from console.outcome import Ending, ModeldeckError, Outcome, Refusal, Unavailable, conflict
+from console.outcome import Ending, Outcome, Refusal, Unavailable, conflict
+
+_COUNTING_SECONDS = 1.0
+"""Longer than that nobody waits for a list, to learn what else there is."""
+_LONGEST_NAME = 120
 
 
 async def create(call: Call) -> Outcome:
     """Issue a key. Its text is in the outcome, this once."""
     store = await call.services.store()
+    if len(call["name"]) > _LONGEST_NAME:  # every list of keys has to show it
+        what = f"the name has {len(call['name'])} characters; {_LONGEST_NAME} are the most; nothing was changed"
+        raise Refusal(what, code="INVALID_PARAMETER")
     if call["keyring"]:
         await refuse_without_keyring(call)
     kind = KeyKind(call["kind"])
@@ -40,8 +56,8 @@ async def create(call: Call) -> Outcome:
             code="INVALID_PARAMETER",
             then="add --model NAME",
         )
-    await book.grants_for(store, call["tenant"], models)
-    quota = await quota_of_tenant(call, call["tenant"])
+    tenants, most = await allowed_tenants(call, call["allow_tenant"])
+    most[call["tenant"]] = (await quota_of_tenant(call, call["tenant"])).keys
     now = datetime.now(UTC)
     key = Key(
         id=new_key_id(),
@@ -52,52 +68,57 @@ async def create(call: Call) -> Outcome:
         models=models,
         created_at=now,
         expires_at=now + timedelta(seconds=call["expires"]) if call["expires"] else None,
-        networks=_networks(call["network"]),
+        networks=networks_of(call["network"]),
+        form=KeyForm(call["form"]),
+        labels=labels_of(call["label"]),
+        tenants=tenants,
     )
-    text = new_key_text(kind)
-    row = {
-        "id": key.id,
-        "name": key.name,
-        "tenant": key.tenant,
-        "owner": key.owner,
-        "kind": kind.value,
-        "models": list(models),
-        "networks": list(key.networks),
-        "created_at": text_of(now),
-        "expires_at": text_of(key.expires_at),
-        "most": quota.keys,
-    }
-    steps = (Step("keys.row", f"key {key.id}", row), *issue(call, key, 1, text, now))
-    outcome = await journaled(call, key, steps, text=text, verb="issued")
+    await book.own_grants(store, key)
+    if call["plan"]:
+        await book.judge_new(store, key, most)
+    text = new_key_text(kind, key.form)
+    steps = (Step("keys.row", f"key {key.id}", row_of(key) | {"most": most}), *issue(call, key, 1, text, now))
+    outcome = await journaled(call, key, steps, text=text, verb="issued", warnings=_warnings(key))
     return await kept(call, outcome, text) if call["keyring"] else outcome
 
 
-async def quota_of_tenant(call: Call, tenant: str) -> Quota:
-    """A slip of the finger must not hand out a key. Where no cluster can be asked, the operator is told.
-
-    Raises:
-        Refusal: the cluster knows no such tenant, or its quota cannot be read.
-    """
-    try:
-        cluster = await call.services.cluster()
-        namespace = await cluster.get(Ref(NAMESPACE, tenant, None))
-    except ModeldeckError:
-        call.emit(f"the cluster could not be asked whether there is a tenant {tenant}, and how many keys it may have")
-        return Quota()
-    if namespace is None or LABEL_TENANT not in namespace["metadata"].get("labels", {}):
-        sentence = f"there is no tenant {tenant}; nothing was changed"
-        raise Refusal(sentence, code="INVALID_TENANT", then="modeldeck tenants list")
-    return quota_of(namespace)
+def _warnings(key: Key) -> list[str]:
+    """What a budgateway makes of a key otherwise (originals.md §1.3)."""
+    found = []
+    if key.form is KeyForm.MDK and key.kind is KeyKind.CLIENT:
+        found.append(
+            f"a budgateway gives published models to texts that begin with {CLIENT_PREFIX} alone: there, a key of the "
+            "form mdk has its own models only"
+        )
+    if key.tenants and key.kind is KeyKind.CLIENT:
+        found.append("a budgateway knows no tenants of a key: there, it may call every published model")
+    return found
 
 
 async def edit(call: Call) -> Outcome:
     """Change what a key may do; both of its texts go on working meanwhile."""
+    for given, none in (
+        ("model", "no_models"),
+        ("network", "no_networks"),
+        ("label", "no_labels"),
+        ("allow_tenant", "no_allow_tenants"),
+        ("expires", "no_expiry"),
+    ):
+        if call[given] and call[none]:
+            options = f"--{given} and --{none}".replace("_", "-")
+            raise Refusal(f"{options} exclude each other; nothing was changed", code="INVALID_PARAMETER")
     key = await own_key(call)
     fields: dict[str, Any] = {}
     if call["model"] or call["no_models"]:
         fields["models"] = [] if call["no_models"] else list(dict.fromkeys(call["model"]))
     if call["network"] or call["no_networks"]:
-        fields["networks"] = [] if call["no_networks"] else list(_networks(call["network"]))
+        fields["networks"] = [] if call["no_networks"] else list(networks_of(call["network"]))
+    if call["label"] or call["no_labels"]:
+        fields["labels"] = {} if call["no_labels"] else labels_of(call["label"])
+    most: dict[str, int | None] = {}
+    if call["allow_tenant"] or call["no_allow_tenants"]:
+        tenants, most = await allowed_tenants(call, () if call["no_allow_tenants"] else call["allow_tenant"])
+        fields["tenants"] = list(tenants)
     if call["owner"]:
         fields["owner"] = call["owner"]
     if call["expires"] or call["no_expiry"]:
@@ -107,8 +128,18 @@ async def edit(call: Call) -> Outcome:
         raise Refusal("nothing to change was named", code="INVALID_PARAMETER", then="add --model, --network, …")
     if key.kind is KeyKind.ADMIN and fields.get("models") == []:
         raise Refusal("an admin key gets its own models only: without any it is of no use", code="INVALID_PARAMETER")
-    await book.own_grants(await call.services.store(), key, fields.get("models", ()))
-    return await _set(call, key, fields, "changed")
+    # Judged as it would be then: a tenant that it may call no more takes the models with it.
+    changed = dataclasses.replace(
+        key,
+        models=tuple(fields.get("models", key.models)),
+        tenants=tuple(fields.get("tenants", key.tenants)),
+    )
+    if "models" in fields or "tenants" in fields:
+        store = await call.services.store()
+        await book.own_grants(store, changed)
+        await book.judge_models(store, set(changed.models) - set(key.models))
+    most = {name: number for name, number in most.items() if name not in key.quota_tenants}
+    return await _set(call, key, fields, "changed", most=most, warnings=_warnings(changed) if most else ())
 
 
 async def suspend(call: Call) -> Outcome:
@@ -121,21 +152,27 @@ async def resume(call: Call) -> Outcome:
     return await _set(call, await own_key(call), {"suspended": False}, "resumed")
 
 
-async def _set(call: Call, key: Key, fields: dict[str, Any], verb: str) -> Outcome:
-    """Change the row, then the gateway's entry of every text that works."""
+async def _set(
+    call: Call,
+    key: Key,
+    fields: dict[str, Any],
+    verb: str,
+    *,
+    most: Mapping[str, int | None] | None = None,
+    warnings: Sequence[str] = (),
+) -> Outcome:
+    """Change the row, then the gateway's entry of every text that works.
+
+    Args:
+        most: how many keys each tenant may have that it comes to
+    """
     now = datetime.now(UTC)
     if key.revoked_at is not None:
         raise conflict(f"key {key.id} is revoked; nothing was changed", code="KEY_NOT_LIVE")
-    before = {
-        "models": list(key.models),
-        "networks": list(key.networks),
-        "owner": key.owner,
-        "expires_at": text_of(key.expires_at),
-        "suspended": key.suspended,
-    }
+    before = fields_of(key)
     if all(before[name] == value for name, value in fields.items()):
         return Outcome(Ending.UNCHANGED, f"key {key.id} is so already", data=key.as_json(now))
-    steps = [Step("keys.set", f"key {key.id}", {"key": key.id, "fields": fields})]
+    steps = [Step("keys.set", f"key {key.id}", {"key": key.id, "fields": fields, "most": dict(most or {})})]
     for generation in key.live(now):
         entry = {
             "generation": generation.number,
@@ -143,23 +180,7 @@ async def _set(call: Call, key: Key, fields: dict[str, Any], verb: str) -> Outco
             "not_after": text_of(generation.not_after),
         }
         steps.append(Step("keys.entry", f"gateway entry of generation {generation.number}", about(call, key) | entry))
-    return await journaled(call, key, tuple(steps), verb=verb)
-
-
-def _networks(given: Sequence[str]) -> tuple[str, ...]:
-    """CIDRs as they are kept; an address alone is a network of one.
-
-    Raises:
-        Refusal: one is neither.
-    """
-    found = []
-    for text in given:
-        try:
-            found.append(str(ipaddress.ip_network(text)))
-        except ValueError:
-            detail = f"{text[:60]!r} is not a network such as 10.0.0.0/8"
-            raise Refusal(f"{detail}; nothing was changed", code="INVALID_PARAMETER") from None
-    return tuple(dict.fromkeys(found))
+    return await journaled(call, key, tuple(steps), verb=verb, warnings=warnings)
 
 
 async def revoke(call: Call) -> Outcome:
@@ -185,8 +206,22 @@ async def listing(call: Call) -> Outcome:
         tenants = sorted(call.principal.tenants)
     now = datetime.now(UTC)
     found = await book.list_keys(store, tenants=tenants, revoked=call["all"])
+    found = [key for key in found if has_labels(key, call["label"])]
     uses = await _uses(call, found)
-    return Outcome(Ending.DONE, f"{len(found)} keys", data=[_row(key, now, uses) for key in found])
+    summary = f"{len(found)} keys{await _in_clear(call)}"
+    return Outcome(Ending.DONE, summary, data=[_row(key, now, uses) for key in found])
+
+
+async def _in_clear(call: Call) -> str:
+    """How many keys stand in clear beside them, for who may take them over. The console has a window for it."""
+    if call.principal.tenants is not None or call.principal.via == "console":
+        return ""
+    try:
+        async with asyncio.timeout(_COUNTING_SECONDS):
+            count = await count_in_clear(await call.services.redis(), call.services.profile.access.salt)
+    except (RedisError, OSError, Unavailable, TimeoutError):
+        return ""
+    return f"; {count} more stand in clear in Redis and can be taken over: modeldeck keys import" if count else ""
 
 
 async def show(call: Call) -> Outcome:
@@ -243,6 +278,7 @@ def _spelled(use: Use | None) -> dict[str, Any]:
 def _row(key: Key, now: datetime, uses: Mapping[str, Use] | None) -> dict[str, Any]:
     row = key.as_json(now) | _last_use(key, uses)
     row["model_count"] = len(key.models)
+    row["label_text"] = ", ".join(f"{name}={value}" for name, value in sorted(key.labels.items()))
     live = key.live(now)
     row["grace_left"] = None
     if len(live) > 1 and live[0].not_after is not None:

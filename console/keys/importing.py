@@ -16,18 +16,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
-from console.access.codec import ClearEntry, parse_clear
-from console.access.types import KEY_PREFIX, Fault, is_digest, shown_key
+from console.access.codec import ClearEntry
+from console.access.types import KEY_PREFIX, Fault, shown_key
 from console.call import Call
 from console.keys import book
 from console.keys.bulk import combined
-from console.keys.handlers import quota_of_tenant
+from console.keys.clear import clear_values, read_clear
 from console.keys.journaling import about, entry_step, journaled
 from console.keys.mint import new_key_id
-from console.keys.steps import text_of
-from console.keys.types import Import, Key, KeyKind
+from console.keys.scopes import quota_of_tenant, row_of
+from console.keys.types import Import, Key, KeyKind, text_of
 from console.operations.types import Recovery, Step
 from console.outcome import Ending, Outcome, Refusal, conflict
 
@@ -106,9 +105,11 @@ def _converting(call: Call, one: InClear, tenant: str, most: int | None) -> Any:
 
 
 async def _converted(call: Call, one: InClear, tenant: str, most: int | None) -> Outcome:
+    # Looked at again: two values may name one key, and the first of them was taken over a moment ago.
+    (one,) = await _placed(call, [one])
     if one.ours is not None:
         call.permit.covers(one.ours.tenant)
-        return await _without_clear_copy(call, one.ours, one)
+        return await _taken_over_before(call, one.ours, one)
     if one.by_digest:
         raise conflict(
             f"entry {one.digest[:_SHOWN_DIGITS]} stands by digest as well, written by somebody else; "
@@ -139,22 +140,22 @@ async def _converted(call: Call, one: InClear, tenant: str, most: int | None) ->
     return await _without_clear_copy(call, key, one)
 
 
+async def _taken_over_before(call: Call, key: Key, one: InClear) -> Outcome:
+    """Only the clear copy is left. Where Redis has lost the entry by digest meanwhile, that comes first: the client
+    works by its clear copy alone then."""
+    now = datetime.now(UTC)
+    (generation,) = (each for each in key.generations if each.digest == one.digest)
+    if not one.by_digest and key.counts(now) and generation.live(now):
+        entry = entry_step(call, key, generation.number, one.digest, generation.not_after)
+        outcome = await journaled(call, key, (entry,), verb="entered by digest again")
+        if outcome.ending is not Ending.DONE:
+            return dataclasses.replace(outcome, then="modeldeck keys import --plan")
+    return await _without_clear_copy(call, key, one)
+
+
 def _steps(call: Call, key: Key, one: InClear, most: int | None, now: datetime) -> tuple[Step, ...]:
     assert key.imported is not None
-    row = {
-        "id": key.id,
-        "name": key.name,
-        "tenant": key.tenant,
-        "owner": key.owner,
-        "kind": key.kind.value,
-        "models": list(key.models),
-        "networks": list(key.networks),
-        "suspended": key.suspended,
-        "imported": key.imported.as_json(),
-        "created_at": text_of(now),
-        "expires_at": text_of(key.expires_at),
-        "most": most,
-    }
+    row = row_of(key) | {"most": {key.tenant: most}}
     generation = {
         "key": key.id,
         "generation": 1,
@@ -175,7 +176,7 @@ async def _without_clear_copy(call: Call, key: Key, one: InClear) -> Outcome:
     outcome = await journaled(call, key, (step,), verb="taken over, its clear copy removed", recovery=Recovery.FINISH)
     if outcome.ending not in (Ending.DONE, Ending.PENDING):
         return outcome
-    entries, _, _ = await _read(await call.services.redis(), one.source, call.services.profile.access.salt)
+    entries, _ = await read_clear(await call.services.redis(), one.source, call.services.profile.access.salt)
     if any(left.entry.digest == one.digest for left in entries):
         summary = f"key {key} taken over; somebody changed its clear copy meanwhile, and it was left there"
         return dataclasses.replace(outcome, ending=Ending.PENDING, summary=summary, then="modeldeck keys import --plan")
@@ -189,32 +190,32 @@ async def _in_clear(call: Call) -> tuple[list[InClear], list[Fault]]:
     """Every key that a value of the seed's form names, and what of such values cannot be read."""
     redis: Redis = await call.services.redis()
     salt = call.services.profile.access.salt
-    names = {_text(name) async for name in redis.scan_iter(match=f"{KEY_PREFIX}*", count=1000)}
+    names, faults = await clear_values(redis)
     found: list[InClear] = []
-    faults: list[Fault] = []
-    for name in sorted(name for name in names if not is_digest(name.removeprefix(KEY_PREFIX))):
-        entries, problems, _ = await _read(redis, name, salt)
+    for name in names:
+        entries, problems = await read_clear(redis, name, salt)
         found += [InClear(name, entry) for entry in entries]
         faults += problems
-    ours: dict[str, Key] = {}
+    placed: list[InClear] = []
     for start in range(0, len(found), _CHUNK):
-        digests = [one.digest for one in found[start : start + _CHUNK]]
-        ours |= await book.keys_of_digests(await call.services.store(), digests)
+        placed += await _placed(call, found[start : start + _CHUNK])
+    return placed, faults
+
+
+async def _placed(call: Call, found: Sequence[InClear]) -> list[InClear]:
+    """With the keys that they were taken over as, and whether they stand by digest too: as it is now."""
+    if not found:
+        return []
+    redis = await call.services.redis()
+    ours = await book.keys_of_digests(await call.services.store(), [one.digest for one in found])
+    pipeline = redis.pipeline(transaction=False)
+    for one in found:
+        pipeline.exists(KEY_PREFIX + one.digest)
+    there = await pipeline.execute()
     return [
-        dataclasses.replace(one, ours=ours.get(one.digest), by_digest=KEY_PREFIX + one.digest in names) for one in found
-    ], faults
-
-
-async def _read(redis: Redis, name: str, salt: str) -> tuple[Sequence[ClearEntry], Sequence[Fault], float | None]:
-    try:
-        raw, expiry = await redis.get(name), await redis.pexpiretime(name)
-    except ResponseError:
-        return (), (Fault(shown_key(name), "it is no text"),), None
-    if raw is None:
-        return (), (), None
-    ends = expiry / 1000 if expiry > 0 else None
-    entries, faults = parse_clear(name, raw, salt=salt, expires_at=ends)
-    return entries, faults, ends
+        dataclasses.replace(one, ours=ours.get(one.digest), by_digest=bool(by_digest))
+        for one, by_digest in zip(found, there, strict=True)
+    ]
 
 
 def _chosen(found: Sequence[InClear], wanted: Sequence[str]) -> list[InClear]:
@@ -250,7 +251,3 @@ def _kind(found: ClearEntry) -> KeyKind:
 
 def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value

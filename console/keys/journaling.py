@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,14 @@ from console.access.types import digest_of
 from console.access.writer import EPOCH_KEY
 from console.call import Call
 from console.guard import Principal
+from console.k8s.at_rest import secrets_at_rest
 from console.keys import book
+from console.keys.digests import NOT_WRITTEN
+from console.keys.own_keyring import kept_text
 from console.keys.proving import Finding, by_entry, by_request
-from console.keys.steps import text_of
-from console.keys.types import Generation, Key
-from console.operations.types import NewOperation, Recovery, Step
+from console.keys.scopes import row_of
+from console.keys.types import Generation, Key, text_of
+from console.operations.types import NewOperation, OperationRecord, Recovery, Step
 from console.outcome import Ending, ModeldeckError, Outcome, Refusal, Revealed, Unavailable
 
 if TYPE_CHECKING:
@@ -44,6 +49,16 @@ async def tenant_of(services: Services, principal: Principal, target: str) -> st
         return (await book.read_key(await services.store(), target, tenants=principal.tenants)).tenant
     except Refusal:
         return None
+
+
+async def called(services: Services, principal: Principal, target: str) -> str | None:
+    """``chat (k7f3aa) of tenant acme``; None for no key, several, or one that the operator may not see."""
+    try:
+        key = await book.read_key(await services.store(), target, tenants=principal.tenants)
+    except Refusal:
+        return None
+    seen = principal.tenants is None or key.tenant in principal.tenants
+    return f"{key} of tenant {key.tenant}" if seen else None
 
 
 def issue(
@@ -117,23 +132,43 @@ async def journaled(
     verb: str,
     text: str | None = None,
     recovery: Recovery = Recovery.UNDO,
+    warnings: Sequence[str] = (),
 ) -> Outcome:
-    """Run the steps, then wait until every gateway worker decides by them."""
+    """Run the steps and keep the digests, then wait until every gateway worker decides by them.
+
+    Where a plan was asked for, nothing is done: the steps are told.
+
+    Args:
+        warnings: what an operator should know of it
+    """
+    steps = (*steps, Step("keys.secret", f"digests of {key.id} in the Secret of {key.tenant}", about(call, key)))
+    if call.values.get("plan"):
+        return await _planned(call, key, steps, verb, warnings)
+    for warning in warnings:
+        call.emit(f"! {warning}")
     runner = await call.services.runner()
     new = NewOperation(call.permit.action, f"key {key.id}", key.tenant, call.permit.actor, steps, recovery)
     record, outcome = await runner.run(new, call.emit)
     if outcome.ending is not Ending.DONE:
         return outcome
-    propagation = await _propagated(call)
+    try:
+        propagation = await _propagated(call)
+        findings = await _findings(call, await book.read_key(await call.services.store(), key.id), text)
+    except (ModeldeckError, asyncio.CancelledError) as problem:
+        # The operation is over: an operator who leaves now has changed the key, and is told so and given its text.
+        why = "you did not wait for it" if isinstance(problem, asyncio.CancelledError) else str(problem)
+        propagation, findings = f"written, and not proven at the gateway: {why}", []
     fresh = await book.read_key(await call.services.store(), key.id)
-    findings = await _findings(call, fresh, text)
     complete = isinstance(propagation, Propagation) and propagation.complete
     wrong = [finding.text for finding in findings if finding.contradicts]
     complete = complete and not wrong
     told = [str(propagation), *(finding.text for finding in findings)]
+    warnings = [*warnings, *_not_kept(record)]
     with contextlib.suppress(ModeldeckError):  # the change is made: a full disk must not cost the key's text now
         await (await call.services.journal()).note(record.id, "; ".join(told))
     data = fresh.as_json(datetime.now(UTC)) | {"operation": record.id}
+    if warnings:
+        data["warnings"] = list(warnings)
     return dataclasses.replace(
         outcome,
         ending=Ending.DONE if complete else Ending.PENDING,
@@ -145,17 +180,50 @@ async def journaled(
     )
 
 
+async def _planned(call: Call, key: Key, steps: Sequence[Step], verb: str, warnings: Sequence[str]) -> Outcome:
+    """The steps that would be taken, and what to know of them. Nothing is issued: a plan has no text to lose."""
+    try:
+        at_rest = (await secrets_at_rest(await call.services.cluster())).sentence
+    except ModeldeckError as problem:
+        at_rest = f"the digests would be in no Secret: {problem}"
+    warnings = [*warnings, at_rest]
+    before = row_of(key)
+    changes = {name: value for step in steps for name, value in step.arguments.get("fields", {}).items()}
+    for step in steps:
+        call.emit(f"+ {step.name}")
+    for name, value in changes.items():
+        call.emit(f"~ {name}: {json.dumps(before[name])} → {json.dumps(value)}")
+    for warning in warnings:
+        call.emit(f"! {warning}")
+    data = {"key": before, "changes": changes, "steps": [step.name for step in steps], "warnings": warnings}
+    return Outcome(Ending.DONE, f"key {key.name} would be {verb} in {len(steps)} steps; nothing was changed", data=data)
+
+
+def _not_kept(record: OperationRecord) -> list[str]:
+    """Why the tenant's Secret does not have the digests, where it has not."""
+    return [
+        f"{step.name}: {step.detail}; modeldeck keys restore writes them later"
+        for step in record.steps
+        if step.kind == "keys.secret" and step.detail.startswith(NOT_WRITTEN)
+    ]
+
+
 async def _findings(call: Call, key: Key, text: str | None) -> list[Finding]:
-    """The new text by a request, what a rotation concerns by its entry. Like the propagation, it undoes nothing."""
+    """The new text by a request, and what a rotation concerns too where the keyring has it; else by its entry. Like the
+    propagation, it undoes nothing."""
     if not call.permit.action.startswith(_PROVEN):
         return []
     profile, found = call.services.profile, []
     if text is not None:
-        found.append(await by_request(await call.services.http(), profile, key, key.generations[-1].number, text))
+        found.append(await by_request(await call.services.http(), profile, key, key.generations[-1], text))
+    untried = key.generations[-2:] if text is None else key.generations[-2:-1]
     try:
-        redis = await call.services.redis()
-        untried = key.generations[-2:] if text is None else key.generations[-2:-1]
-        found += [await by_entry(redis, profile, key, generation) for generation in untried]
+        for generation in untried:
+            kept = await kept_text(profile, key, generation) if call.values.get("keyring") else None
+            if kept is not None:
+                found.append(await by_request(await call.services.http(), profile, key, generation, kept))
+            else:
+                found.append(await by_entry(await call.services.redis(), profile, key, generation))
     except (RedisError, OSError, Unavailable) as problem:
         found.append(Finding(f"what the entries say is not known: {type(problem).__name__}"))
     return found

@@ -17,10 +17,10 @@ from console.access.types import digest_of
 from console.call import Call
 from console.config import check_keyring, read_keyring, write_keyring
 from console.keys.journaling import own_key
+from console.keys.own_keyring import SERVICE, user_of
 from console.keys.types import Key
 from console.outcome import Ending, ModeldeckError, Outcome, Refusal, Revealed, conflict, not_found
 
-SERVICE = "modeldeck"
 _OWN_MACHINE = ("cli", "console")
 
 
@@ -45,7 +45,7 @@ async def kept(call: Call, outcome: Outcome, text: str) -> Outcome:
     if outcome.revealed is None:  # it did not come to a key
         return outcome
     data = outcome.data
-    user = _user(call, data["id"], data["generations"][-1]["generation"])
+    user = user_of(call.services.profile, data["id"], data["generations"][-1]["generation"])
     try:
         await asyncio.to_thread(write_keyring, SERVICE, user, SecretStr(text))
     except ModeldeckError as problem:
@@ -72,7 +72,7 @@ async def copy(call: Call) -> Outcome:
 async def _text_of(call: Call, key: Key) -> str:
     """The newest generation's text; checked against its digest, for others may write to a keyring too."""
     newest = key.generations[-1]
-    user = _user(call, key.id, newest.number)
+    user = user_of(call.services.profile, key.id, newest.number)
     text = await asyncio.to_thread(read_keyring, SERVICE, user)
     if text is None:
         raise not_found(
@@ -100,7 +100,3 @@ def _to_terminal(text: str) -> str:
             then="add --stdout",
         ) from None
     return "sent to the terminal's clipboard (OSC 52): not confirmed by it"
-
-
-def _user(call: Call, key: str, generation: int) -> str:
-    return f"{call.services.profile.name}/{key}/{generation}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import secrets
 
-from console.keys.types import KeyKind
+from console.access.forms import with_checksum
+from console.keys.types import KeyForm, KeyKind
 
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 KEY_BYTES = 32
 
 
-def new_key_text(kind: KeyKind) -> str:
-    """``bud_client_`` or ``bud_admin_`` and 43 characters: 32 random bytes in base64url without padding
-    (originals.md §1.1)."""
-    return f"bud_{kind.value}_{secrets.token_urlsafe(KEY_BYTES)}"
+def new_key_text(kind: KeyKind, form: KeyForm = KeyForm.BUD) -> str:
+    """32 random bytes behind the beginning that says form and kind (console/access/forms.py)."""
+    if form is KeyForm.MDK:
+        return with_checksum(form.beginning(kind), secrets.token_bytes(KEY_BYTES))
+    return form.beginning(kind) + secrets.token_urlsafe(KEY_BYTES)
 
 
 def new_key_id() -> str:

@@ -40,7 +40,7 @@ async def rotate(call: Call) -> Outcome:
     if call["keyring"]:
         await refuse_without_keyring(call)
     await book.own_grants(store, key)
-    text = new_key_text(key.kind)
+    text = new_key_text(key.kind, key.form)
     number = max(generation.number for generation in key.generations) + 1
     steps = [*issue(call, key, number, text, now, request.as_json() if request is not None else None)]
     for old in live:
@@ -73,6 +73,8 @@ async def extend(call: Call) -> Outcome:
 
 async def finish(call: Call) -> Outcome:
     """End the grace of a rotation now: only the newest generation works on."""
+    if call["keyring"]:
+        await refuse_without_keyring(call)
     key = await own_key(call)
     now = datetime.now(UTC)
     old = key.live(now)[:-1]

@@ -10,21 +10,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from console.access.codec import encode_entry
-from console.access.types import KEY_PREFIX, short_digest
+from console.access.types import KEY_PREFIX, Grant, short_digest
 from console.access.writer import AccessWriter
 from console.guard import system_permit
 from console.keys import book
-from console.keys.types import Generation, Import, Key, KeyKind, told
+from console.keys.scopes import fields_of, key_of
+from console.keys.types import Generation, moment, text_of, told
 from console.outcome import Unavailable
 from console.store.engine import Store
-
-
-def moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def text_of(when: datetime | None) -> str | None:
-    return None if when is None else when.astimezone(UTC).isoformat()
 
 
 class NewKeyRow:
@@ -37,24 +30,12 @@ class NewKeyRow:
         return {}
 
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
-        created = moment(arguments["created_at"])
-        assert created is not None
+        most = arguments.get("most")
+        # An older Modeldeck wrote the number of the key's own tenant alone.
         await book.insert_key(
             self._store,
-            Key(
-                arguments["id"],
-                arguments["name"],
-                arguments["tenant"],
-                arguments["owner"],
-                KeyKind(arguments["kind"]),
-                tuple(arguments["models"]),
-                created,
-                moment(arguments["expires_at"]),
-                networks=tuple(arguments.get("networks", ())),
-                suspended=arguments.get("suspended", False),
-                imported=Import.of(arguments.get("imported")),
-            ),
-            most=arguments.get("most"),
+            key_of(arguments),
+            most=most if isinstance(most, dict) else {arguments["tenant"]: most},
         )
         return f"key {arguments['id']}"
 
@@ -75,7 +56,8 @@ class NewGeneration:
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         issued = moment(arguments["issued_at"])
         assert issued is not None
-        generation = Generation(arguments["generation"], arguments["digest"], arguments["last_four"], issued)
+        not_after = moment(arguments.get("not_after"))
+        generation = Generation(arguments["generation"], arguments["digest"], arguments["last_four"], issued, not_after)
         await book.insert_generation(self._store, arguments["key"], generation, operation)
         return f"generation {generation.number}, digest {short_digest(generation.digest)}"
 
@@ -119,18 +101,12 @@ class SetFields:
         self._store = store
 
     async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]:
-        key = await book.read_key(self._store, arguments["key"])
-        before = {
-            "models": list(key.models),
-            "networks": list(key.networks),
-            "owner": key.owner,
-            "expires_at": text_of(key.expires_at),
-            "suspended": key.suspended,
-        }
+        before = fields_of(await book.read_key(self._store, arguments["key"]))
         return {name: before[name] for name in arguments["fields"]}
 
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
-        await book.set_fields(self._store, arguments["key"], _columns(arguments["fields"]))
+        most = arguments.get("most", {})
+        await book.set_fields(self._store, arguments["key"], _columns(arguments["fields"]), most=most)
         return ", ".join(arguments["fields"])
 
     async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
@@ -193,7 +169,10 @@ class PutEntry(_Entry):
 
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         key = await book.read_key(self._store, arguments["key"])
-        grants = await book.own_grants(self._store, key)
+        # A key that comes back from a Secret brings along where its models lead: the database is new then.
+        brought = arguments.get("grants")
+        own = {name: Grant(**ids) for name, ids in brought.items()} if brought is not None else None
+        grants = await book.own_grants(self._store, key) if own is None else own
         ends = [m for m in (key.expires_at, moment(arguments["not_after"])) if m is not None]
         not_after = min(ends).timestamp() if ends else None
         value = encode_entry(
@@ -206,6 +185,8 @@ class PutEntry(_Entry):
             not_after=not_after,
             suspended=key.suspended,
             networks=key.networks,
+            tenants=key.callable_tenants,
+            labels=key.labels,
         )
         permit = system_permit(arguments["action"], target=key.id)
         permit = permit.on_behalf_of(arguments["actor"])

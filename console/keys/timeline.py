@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from console.access.used import Use
-from console.keys.steps import text_of
-from console.keys.types import Key
+from console.keys.types import Key, text_of
 from console.operations.types import OperationRecord, OperationState
 
 

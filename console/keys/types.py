@@ -15,12 +15,25 @@ EXPIRES_SOON = timedelta(days=7)
 
 
 class KeyKind(StrEnum):
-    """What a key's text begins with, and so what the gateway adds to its models (seed 001)."""
+    """What the gateway adds to a key's models (seed 001); its text says it."""
 
     CLIENT = "client"
     """``bud_client_…``: its own models and every published one."""
     ADMIN = "admin"
     """``bud_admin_…``: its own models only."""
+
+
+class KeyForm(StrEnum):
+    """What a key's text looks like (console/access/forms.py)."""
+
+    BUD = "bud"
+    """As a budgateway's: ``bud_client_…``."""
+    MDK = "mdk"
+    """Our own, with a checksum: ``mdk_client_…_…``. A budgateway adds no published models to it."""
+
+    def beginning(self, kind: KeyKind) -> str:
+        """What a text of this form and a kind begins with."""
+        return f"{self.value}_{kind.value}_"
 
 
 class KeyState(StrEnum):
@@ -87,6 +100,8 @@ class Key:
 
     models    its own; a client key has the published ones too
     networks  where its requests may come from (CIDR); empty: from anywhere
+    tenants   whose publications it may call beside its own tenant's; empty: everybody's, where it is a client's
+    labels    what it is marked with, by name
     imported  where it was taken over from; None for one that Modeldeck issued
     """
 
@@ -103,6 +118,24 @@ class Key:
     generations: tuple[Generation, ...] = ()
     networks: tuple[str, ...] = ()
     imported: Import | None = None
+    form: KeyForm = KeyForm.BUD
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tenants: tuple[str, ...] = ()
+
+    @property
+    def beginning(self) -> str:
+        """What its text begins with: enough to decide by, together with its digest."""
+        return self.form.beginning(self.kind)
+
+    @property
+    def callable_tenants(self) -> frozenset[str]:
+        """Whose publications it may call; empty: everybody's."""
+        return frozenset((self.tenant, *self.tenants)) if self.tenants else frozenset()
+
+    @property
+    def quota_tenants(self) -> tuple[str, ...]:
+        """In whose quota it takes a place: its own tenant's, and of those that it names."""
+        return tuple(dict.fromkeys((self.tenant, *self.tenants)))
 
     def __str__(self) -> str:
         return f"{self.name} ({self.id})"
@@ -133,8 +166,11 @@ class Key:
             "tenant": self.tenant,
             "owner": self.owner,
             "kind": self.kind.value,
+            "form": self.form.value,
             "models": list(self.models),
             "networks": list(self.networks),
+            "allowed_tenants": list(self.tenants),
+            "labels": dict(self.labels),
             "imported_from": self.imported.source if self.imported is not None else None,
             "state": self.state(now).value,
             "created_at": _text(self.created_at),
@@ -146,6 +182,16 @@ class Key:
 
 def _text(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="seconds")
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time as the journal has it."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def text_of(when: datetime | None) -> str | None:
+    """As `moment` reads it."""
+    return None if when is None else when.astimezone(UTC).isoformat()
 
 
 def told(moment: datetime, now: datetime) -> str:

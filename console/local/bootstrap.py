@@ -36,6 +36,7 @@ def manifests(*, gateway_port: int, authorizer_port: int, upstreams: Mapping[str
         *_service(AUTHORIZER, authorizer_port),
         *_service(DEFAULT_UPSTREAM, upstreams[DEFAULT_UPSTREAM]),
         _everything_is_checked(),
+        _large_requests_are_taken(),
         _route("modeldeck-models", {"type": "Exact", "value": "/v1/models"}, AUTHORIZER),
         _route("modeldeck-default", {"type": "PathPrefix", "value": "/"}, DEFAULT_UPSTREAM),
         *(_inference_service(*service, upstreams[service[1]]) for service in INFERENCE_SERVICES),
@@ -91,6 +92,15 @@ def _everything_is_checked() -> Manifest:
         },
     }
     return _object("gateway.envoyproxy.io/v1alpha1", "SecurityPolicy", "modeldeck-access", SYSTEM, spec)
+
+
+def _large_requests_are_taken() -> Manifest:
+    """As much as the authorizer would read of one: Envoy Gateway's own default would refuse a long conversation."""
+    spec = {
+        "targetRefs": [{"group": _GATEWAY_API, "kind": "Gateway", "name": GATEWAY}],
+        "connection": {"bufferLimit": "8Mi"},
+    }
+    return _object("gateway.envoyproxy.io/v1alpha1", "ClientTrafficPolicy", "modeldeck-requests", SYSTEM, spec)
 
 
 def _route(name: str, path: Mapping[str, str], service: str) -> Manifest:

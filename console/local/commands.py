@@ -91,11 +91,19 @@ def run(*, data: Path | None, throwaway: bool, gateway_port: int | None, models:
 @click.option("--listen", default="127.0.0.1:9001", help="HOST:PORT of Envoy's HTTP form", show_default=True)
 @click.option("--grpc", metavar="HOST:PORT", help="serve Envoy's gRPC form too")
 @click.option("--workers", type=click.IntRange(1, 64), help="so many processes, which share the ports")
+@click.option("--key-table", type=click.Path(path_type=Path), metavar="DIR", help="write what an Envoy here may allow")
 @click.option("--tell-ready", is_flag=True, hidden=True)
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="the configuration file")
 @click.option("--profile", metavar="NAME", help="the profile to work with")
 def authz(
-    *, listen: str, grpc: str | None, workers: int | None, tell_ready: bool, config: Path | None, profile: str | None
+    *,
+    listen: str,
+    grpc: str | None,
+    workers: int | None,
+    key_table: Path | None,
+    tell_ready: bool,
+    config: Path | None,
+    profile: str | None,
 ) -> int:
     """The ext_authz service: Envoy asks it about every request.
 
@@ -110,6 +118,7 @@ def authz(
         from console.access.workers import Workers, worker_command
 
         command = worker_command("authz", listen, str(config) if config else None, profile, grpc=grpc)
+        command += ["--key-table", str(key_table)] if key_table else []
         return asyncio.run(Workers(command, workers).run())
     chosen = load_profile(config=config, profile=profile)
     password = resolve_secret(chosen.redis.password) if chosen.redis.password else None
@@ -121,10 +130,12 @@ def authz(
         ready = (lambda: say("ready")) if tell_ready else (lambda: None)
         if tell_ready:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _end_with_input)
-        await serve(redis, chosen.access, listening=listening, reads=reads, ready=ready)
+        await serve(redis, chosen.access, listening=listening, reads=reads, ready=ready, key_table=key_table)
 
     try:
-        asyncio.run(work())
+        # On the path of every request: uvloop answers it in half the time.
+        with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+            runner.run(work())
     except OSError as problem:
         narrate(f"the authorizer cannot listen on {listen}{f' and {grpc}' if grpc else ''}: {problem}")
         return Ending.FAILED.exit_code
@@ -205,6 +216,15 @@ def collector(*, listen: str, name: str | None, tell_ready: bool, config: Path |
         narrate(f"the collector cannot listen on {listen}: {problem}")
         return Ending.FAILED.exit_code
     return 0
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where there is one for this machine."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _end_with_input() -> None:

@@ -28,6 +28,7 @@ class Layout:
         self.kubeconfigs = root / "kubeconfigs"
         self.valkey = root / "valkey"
         self.envoy = root / "envoy"
+        self.key_table = root / "envoy" / "keys"
         self.database = root / "modeldeck.db"
         self.cluster = root / "kubernetes.db"
         self.profile = root / "profile.toml"

@@ -18,6 +18,7 @@ import httpx
 from console.config import Profile, read_config
 from console.guard import system_permit
 from console.k8s.cluster import Cluster
+from console.k8s.types import CLIENT_TRAFFIC_POLICY, ref_of
 from console.local import bootstrap
 from console.local.envoy import ACCESS_LOG, Envoy, envoy_binary
 from console.local.gateway.controller import Controller
@@ -187,6 +188,7 @@ class Stack:
             f'authorizer = "{bootstrap.SYSTEM}/{bootstrap.AUTHORIZER}:80"',
             'authorizer_reads = "header"',
             f"global_limiter = {'true' if _HAS_GRPC else 'false'}",
+            "native_access = true",
         ]
 
     # --- parts ------------------------------------------------------------------------------------------------
@@ -247,6 +249,7 @@ class Stack:
     async def _start_authorizer(self) -> None:
         address = f"{LOOPBACK}:{self._ports['authorizer']}"
         command = [sys.executable, "-m", "console", "authz", "--listen", address]
+        command += ["--key-table", str(self._layout.key_table)]
         command += ["--config", str(self._layout.profile), "--profile", "gateway"]
         child = Child("authorizer", command, log=self._layout.log("authorizer"))
 
@@ -312,7 +315,12 @@ class Stack:
 
     def _gateway_settings(self, envoy: Envoy) -> Settings:
         limiter = GlobalLimiter(((LOOPBACK, self._ports["limiter"]),)) if _HAS_GRPC else None
-        return Settings(directory=envoy.configuration, access_log=envoy.access_log, limiter=limiter)
+        return Settings(
+            directory=envoy.configuration,
+            access_log=envoy.access_log,
+            limiter=limiter,
+            key_table=self._layout.key_table,
+        )
 
     async def _start_api(self) -> None:
         """The HTTP API, and a token for whoever may read this stack's secrets."""
@@ -348,7 +356,9 @@ class Stack:
                 authorizer_port=self._ports["authorizer"],
                 upstreams={name: self._ports[name] for name in _UPSTREAMS},
             ):
-                await cluster.apply(permit, manifest, force=True)
+                # How large requests may be is the operator's to change (`modeldeck gateway buffer`), and stays so.
+                if manifest["kind"] != CLIENT_TRAFFIC_POLICY.kind or await cluster.get(ref_of(manifest)) is None:
+                    await cluster.apply(permit, manifest, force=True)
         finally:
             await cluster.close()
         if self._controller is not None:

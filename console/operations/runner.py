@@ -49,7 +49,8 @@ class Runner:
     async def run(self, new: NewOperation, listen: Listener | None = None) -> tuple[OperationRecord, Outcome]:
         """Begin an operation and take it to its end.
 
-        Cancelling this undoes what was done before it returns. The outcome's items are the steps.
+        Cancelling this undoes what was done before it returns; what is finished rather than undone is finished, once
+        something of it is done. The outcome's items are the steps.
 
         Raises:
             Refusal: another operation holds the target; nothing was begun.
@@ -68,8 +69,8 @@ class Runner:
             return None
         record = await self._journal.read(identifier)
         async with _renewed(self._journal, identifier, owner):
-            if record.recovery is Recovery.FINISH and record.state is not OperationState.UNDOING:
-                await self._finish(record, owner, listen)
+            if record.recovery is Recovery.FINISH:
+                await self._finish(record, owner, "interrupted, and finished by recovery", listen)
             else:
                 await self._undo_all(
                     record, owner, OperationState.FAILED, "interrupted, and undone by recovery", listen
@@ -88,6 +89,10 @@ class Runner:
         except LeaseLostError:
             return Ending.INTERRUPTED, None
         except asyncio.CancelledError:
+            with contextlib.suppress(asyncio.CancelledError):  # `obey` told of it before it came: it comes now
+                await asyncio.sleep(0)
+            if record.recovery is Recovery.FINISH:
+                return await asyncio.shield(self._finish_late(record.id, owner, listen)), None
             ending = await asyncio.shield(self._give_up_late(record.id, owner, listen))
             return (Ending.CANCELLED if ending else Ending.INTERRUPTED), None
         except ModeldeckError as problem:
@@ -127,18 +132,30 @@ class Runner:
         await self._journal.set_step(record.id, owner, step.seq, StepState.TAKEN, detail=detail)
         tell(StepState.TAKEN, detail)
 
-    async def _finish(self, record: OperationRecord, owner: str, listen: Listener | None) -> None:
-        """Take what is left of an operation that is finished rather than undone."""
+    async def _finish_late(self, identifier: str, owner: str, listen: Listener | None) -> Ending:
+        """After a cancellation: there is no way back from what is done, and to stop in the middle is none forward."""
+        await asyncio.sleep(_LATE_SECONDS)
+        record = await self._journal.read(identifier)
+        try:
+            if all(step.state is StepState.WAITING for step in record.steps):
+                await self._journal.set_state(identifier, owner, OperationState.CANCELLED, "cancelled")
+                return Ending.CANCELLED
+            finished = await self._finish(record, owner, "cancelled when it was too late, and finished", listen)
+        except LeaseLostError:
+            return Ending.INTERRUPTED
+        return Ending.DONE if finished else Ending.INTERRUPTED
+
+    async def _finish(self, record: OperationRecord, owner: str, how: str, listen: Listener | None) -> bool:
+        """Take what is left of an operation that is finished rather than undone; whether all of it is done."""
         try:
             for step in record.steps:
                 if step.state is not StepState.TAKEN:
                     await self._take(record, owner, step, listen)
         except ModeldeckError as problem:
             await self._journal.release(record.id, owner, OperationState.STUCK, str(problem))
-        else:
-            await self._journal.set_state(
-                record.id, owner, OperationState.DONE, "interrupted, and finished by recovery"
-            )
+            return False
+        await self._journal.set_state(record.id, owner, OperationState.DONE, how)
+        return True
 
     # --- back -----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Several backends behind one public name: who takes which share, who stands in for whom.
 
-An operator names a backend as it is named for publishing (``PROVIDER/MODEL-ID``, ``isvc/NAMESPACE/NAME``). Those of
-priority 0 share the requests by weight; each fallback has a priority of its own, in the order in which they were named.
+An operator names a backend as it is named for publishing (console/publishing/origins.py). Those of priority 0 share
+the requests by weight; each fallback has a priority of its own, in the order in which they were named.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from decimal import Decimal
 from console.catalog import read as catalog
 from console.catalog.types import Model, PriceKind
 from console.outcome import Refusal
-from console.publishing.origins import SERVICE_PREFIX, Found
+from console.publishing.origins import Found, named, own_tenant
 from console.publishing.types import Backend, Origin, Publication, PublicationKind
 from console.store.engine import Store
 
@@ -30,11 +30,6 @@ _A_LOT = 2
 """So many times another's price or context is worth a warning."""
 
 Find = Callable[[str], Awaitable[Found]]
-
-
-def named(origin: Origin) -> str:
-    """An origin as an operator names it."""
-    return f"{SERVICE_PREFIX}{origin.name}" if origin.source == "inferenceservice" else origin.name
 
 
 async def changed(
@@ -104,21 +99,6 @@ def check(publication: Publication) -> None:
             )
 
 
-def refuse_fallbacks(publication: Publication) -> None:
-    """For a gateway without priorities: it would answer 500 to everybody until the route is put back.
-
-    Raises:
-        Refusal: there is a fallback.
-    """
-    for one in publication.backends:
-        if one.priority:
-            raise Refusal(
-                f"{named(one.origin)} cannot be a fallback: the local gateway knows no priorities; nothing was changed",
-                code="GATEWAY_CONFIG_FAILED",
-                then="share the requests by weight with --also, or publish to a cluster",
-            )
-
-
 def same(one: Publication, other: Publication) -> bool:
     """Whether two publications ask the same backends in the same way."""
 
@@ -183,10 +163,10 @@ def _refuse_unfit(publication: Publication, target: str, found: Found) -> None:
     if publication.kind is PublicationKind.TRADITIONAL or found.kind is PublicationKind.TRADITIONAL:
         which = publication.name if publication.kind is PublicationKind.TRADITIONAL else target
         raise _refusal(f"{which} speaks KServe's predict protocol: only OpenAI's can have several backends")
-    namespace = found.origin.name.partition("/")[0]
-    if found.origin.source == "inferenceservice" and namespace != publication.tenant:
+    own = own_tenant(found.origin)
+    if own not in (None, publication.tenant):
         raise Refusal(
-            f"{target} belongs to tenant {namespace}, not {publication.tenant}; nothing was changed",
+            f"{target} belongs to tenant {own}, not {publication.tenant}; nothing was changed",
             code="INVALID_TENANT",
         )
 

@@ -27,6 +27,14 @@ async def find(store: Store, name: str) -> tuple[Publication, PublicationState, 
     return None if row is None else (_publication(row), PublicationState(row.state), row.created_at)
 
 
+async def by_id(store: Store, identifier: str) -> tuple[Publication, PublicationState] | None:
+    """A publication by its id; None for one that is removed."""
+    query = sa.select(publications).where(publications.c.id == identifier)
+    async with store.reading() as db:
+        row = (await db.execute(query.where(publications.c.removed_at.is_(None)))).first()
+    return None if row is None else (_publication(row), PublicationState(row.state))
+
+
 async def was_published(store: Store, name: str) -> bool:
     """Whether a public name was in use before, and is not any more."""
     query = sa.select(publications.c.id).where(publications.c.name == name)

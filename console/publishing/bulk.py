@@ -25,8 +25,9 @@ from console.publishing.declaration import (
     read_declaration,
     resolve,
 )
-from console.publishing.types import LIMIT_OPTIONS, Limits, Plan
+from console.publishing.types import LIMIT_OPTIONS, Access, Limits, Plan, Publication
 
+_ONE_BY_ONE: dict[str, Any] = {"also": (), "fallback": (), "drop": (), "no_rpm": False, "manifests": False}
 _NOT_BEGUN = "not begun"
 _UNDONE = "undone"
 
@@ -44,7 +45,14 @@ async def publish_many(call: Call) -> Outcome:
     """Publish several models for one tenant, with the same limits and hostnames."""
     wanted = limits.changed(Limits(), {option: call[option] for option in LIMIT_OPTIONS})
     declared = [
-        Declared(name=by_default(model), tenant=call["tenant"], model=model, limits=wanted, hostnames=call["hostname"])
+        Declared(
+            name=by_default(model),
+            tenant=call["tenant"],
+            model=model,
+            limits=wanted,
+            hostnames=call["hostname"],
+            access=Access(call["access"] or Access.EXT_AUTHZ),
+        )
         for model in call["model"]
     ]
     names = [one.name for one in declared]
@@ -58,6 +66,36 @@ async def publish_many(call: Call) -> Outcome:
     if call["plan"]:
         return await plan_of(call, declared, "publish")
     return await run(call, [_publishing(call, one) for one in declared], "published")
+
+
+async def update_many(call: Call) -> Outcome:
+    """Change several publications in the same way."""
+    names = tuple(dict.fromkeys(call["name"]))
+    if call["plan"]:
+        plans = [(await handlers.update(_updating(call, name))).data for name in names]
+        return combined([plan for plan in plans if isinstance(plan, Plan)], f"update {len(names)} publications")
+    return await run(call, [_update(call, name) for name in names], "updated")
+
+
+def _updating(call: Call, name: str) -> Call:
+    """As `update` takes it: of all that it takes, what is one publication's own is not offered for several."""
+    return dataclasses.replace(call, values=_ONE_BY_ONE | {**call.values, "name": name})
+
+
+def _update(call: Call, name: str) -> Part:
+    """One that is refused, for it is so already or cannot be, leaves the others alone."""
+    before: list[Publication] = []
+
+    async def do() -> Outcome:
+        found = await book.find(await call.services.store(), name)
+        before.extend([] if found is None else [found[0]])
+        return await handlers.update(_updating(call, name))
+
+    async def undo() -> Outcome:
+        now, _, _ = await book.read(await call.services.store(), name)
+        return await handlers.bring_about(call, before[0], now)
+
+    return Part(name, do, undo)
 
 
 async def unpublish_many(call: Call) -> Outcome:
@@ -103,9 +141,10 @@ def _applying(call: Call, declared: Declared) -> Part:
 def _publishing(call: Call, declared: Declared) -> Part:
     async def do() -> Outcome:
         there = await book.find(await call.services.store(), declared.name)
-        if there is not None and (there[0].limits, there[0].hostnames) != (declared.limits, declared.hostnames):
+        ours = ("limits", "hostnames", "access")
+        if there is not None and any(getattr(there[0], name) != getattr(declared, name) for name in ours):
             raise conflict(
-                f"{declared.name} is published with other limits or hostnames, and was left as it is",
+                f"{declared.name} is published with other limits, hostnames or access, and was left as it is",
                 code="ALREADY_PUBLISHED",
                 then=f"modeldeck update {declared.name} …",
             )
@@ -155,8 +194,8 @@ async def run(call: Call, parts: Sequence[Part], done: str) -> Outcome:
             outcome = Outcome(Ending.CANCELLED, "cancelled")
         outcomes.append(outcome)
         call.emit(f"[{number}/{len(parts)}] {part.name}: {outcome.ending.value}: {outcome.summary}")
-        if outcome.ending is Ending.CANCELLED:
-            break
+        if outcome.ending is Ending.CANCELLED or _is_cancelled():
+            break  # also where it came too late for this one: an unpublish is finished
         if not outcome.ending.good and (call["stop"] or call.values.get("undo_on_failure")):
             break
     items = [
@@ -198,6 +237,11 @@ async def _taken_back(call: Call, parts: Sequence[Part], outcomes: Sequence[Outc
     ending = Ending.CANCELLED if cancelled else Ending.FAILED
     summary = f"{why}; everything that this run had done is undone"
     return Outcome(ending, summary, items=tuple(items), code=outcomes[-1].code, data=_counts(items))
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and bool(task.cancelling())
 
 
 def _ended(outcomes: Sequence[Outcome], items: Sequence[Item], done: str) -> Outcome:

@@ -26,13 +26,13 @@ from typing import Any
 from console.call import Call
 from console.outcome import Ending, Outcome, Refusal, conflict
 from console.publishing import backends, book, handlers
-from console.publishing.origins import SERVICE_PREFIX, Found, catalog_origin, service_origin
+from console.publishing.origins import Found, find_origin, named, overruled, own_tenant
 from console.publishing.plan import check_name, check_tenant
-from console.publishing.types import Limits, Plan, Publication, PublicationKind, PublicationState
+from console.publishing.types import Access, Limits, Plan, Publication, PublicationKind, PublicationState
 from console.publishing.yaml_lines import At, Wrong, read_yaml
 
 API_VERSION = "modeldeck.dev/v1"
-_FIELDS = ("name", "tenant", "model", "type", "weight", "also", "fallback", "hostnames", "limits")
+_FIELDS = ("name", "tenant", "model", "type", "weight", "also", "fallback", "hostnames", "access", "limits")
 _NO_LIMITS = Limits()
 _MOST = 500
 
@@ -47,6 +47,7 @@ class Declared:
     type: str = "auto"
     limits: Limits = _NO_LIMITS
     hostnames: tuple[str, ...] = ()
+    access: Access = Access.EXT_AUTHZ
     weight: int = 1
     also: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
@@ -107,7 +108,7 @@ def _read(document: At) -> list[Declared]:
 def _publication(entry: At, path: str) -> Declared:
     fields = entry.mapping(path)
     _known(entry, fields, _FIELDS, path)
-    texts: dict[str, str | None] = dict.fromkeys(("name", "tenant", "model", "type"))
+    texts: dict[str, str | None] = dict.fromkeys(("name", "tenant", "model", "type", "access"))
     for name in texts:
         if name in fields:
             texts[name] = fields[name].text(f"{path}.{name}")
@@ -117,6 +118,9 @@ def _publication(entry: At, path: str) -> Declared:
     kind = texts["type"] or "auto"
     if kind not in kinds:
         raise Wrong(fields["type"].line, f"{path}.type is {', '.join(kinds)}, not {kind[:40]!r}")
+    access = texts["access"] or Access.EXT_AUTHZ.value
+    if access not in tuple(Access):
+        raise Wrong(fields["access"].line, f"{path}.access is {', '.join(Access)}, not {access[:40]!r}")
 
     def texts_of(name: str) -> tuple[str, ...]:
         listed = fields[name].sequence(f"{path}.{name}") if name in fields else []
@@ -129,6 +133,7 @@ def _publication(entry: At, path: str) -> Declared:
         type=kind,
         limits=_limits(fields["limits"], f"{path}.limits") if "limits" in fields else Limits(),
         hostnames=texts_of("hostnames"),
+        access=Access(access),
         weight=fields["weight"].integer(f"{path}.weight") if "weight" in fields else 1,
         also=texts_of("also"),
         fallback=texts_of("fallback"),
@@ -173,9 +178,11 @@ async def resolve(call: Call, declared: Declared) -> Resolved:
     Raises:
         Refusal: there is no such model or tenant, the name is another publication's, or a limit cannot be held.
     """
-    found = await _origin(call, declared.model)
+    found = await find_origin(call.services, declared.model)
     tenant = _tenant(call, declared, found)
-    kind = found.kind if declared.type == "auto" else PublicationKind(declared.type)
+    if declared.type != "auto":
+        found = overruled(found, PublicationKind(declared.type))
+    kind = found.kind
     check_name(declared.name, kind)
     await check_tenant(await call.services.cluster(), tenant)
     there = await book.find(await call.services.store(), declared.name)
@@ -190,7 +197,9 @@ async def resolve(call: Call, declared: Declared) -> Resolved:
                 then="choose another name, or unpublish it first",
             )
     publication, warnings = await _with_backends(call, declared, tenant, found, kind, before)
-    publication = dataclasses.replace(publication, limits=declared.limits, hostnames=declared.hostnames)
+    publication = dataclasses.replace(
+        publication, limits=declared.limits, hostnames=declared.hostnames, access=declared.access
+    )
     return Resolved(publication, before, (*found.warnings, *warnings) if before is None else warnings)
 
 
@@ -200,19 +209,19 @@ async def _with_backends(
     """The publication with the declared backends; those that are there already keep their objects."""
 
     async def find(target: str) -> Found:
-        return await _origin(call, target)
+        return await find_origin(call.services, target)
 
     if before is None:
         new = Publication(str(uuid.uuid4()), declared.name, tenant, kind, found.origin, weight=declared.weight)
         return await backends.changed(new, find, also=declared.also, fallback=declared.fallback)
-    named = {declared.model, *declared.fallback, *(text.rpartition("=")[0] or text for text in declared.also)}
-    there = [backends.named(one.origin) for one in before.backends]
+    wanted = {declared.model, *declared.fallback, *(text.rpartition("=")[0] or text for text in declared.also)}
+    there = [named(one.origin) for one in before.backends]
     return await backends.changed(
         before,
         find,
         also=(f"{declared.model}={declared.weight}", *declared.also),
         fallback=declared.fallback,
-        drop=[name for name in there if name not in named],
+        drop=[name for name in there if name not in wanted],
     )
 
 
@@ -221,14 +230,8 @@ async def bring_about(call: Call, resolved: Resolved) -> Outcome:
     return await handlers.bring_about(call, resolved.publication, resolved.before, resolved.warnings)
 
 
-async def _origin(call: Call, model: str) -> Found:
-    if model.startswith(SERVICE_PREFIX):
-        return await service_origin(await call.services.cluster(), model)
-    return await catalog_origin(await call.services.store(), call.services.profile, model)
-
-
 def _tenant(call: Call, declared: Declared, found: Found) -> str:
-    own = found.origin.name.partition("/")[0] if found.origin.source == "inferenceservice" else None
+    own = own_tenant(found.origin)
     tenant = declared.tenant or own
     if tenant is None:
         raise Refusal(f"for which tenant is {declared.name}? nothing was changed", code="INVALID_TENANT")
@@ -279,13 +282,19 @@ def as_declaration(publication: Publication) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": publication.name,
         "tenant": publication.tenant,
-        "model": backends.named(first.origin),
+        "model": named(first.origin),
         "type": publication.kind.value,
         "weight": first.weight,
-        "also": [f"{backends.named(one.origin)}={one.weight}" for one in also],
-        "fallback": [backends.named(one.origin) for one in fallback],
+        "also": [f"{named(one.origin)}={one.weight}" for one in also],
+        "fallback": [named(one.origin) for one in fallback],
         "hostnames": list(publication.hostnames),
+        "access": publication.access.value,
         "limits": {name: value for name, value in limits.items() if value != usual[name]},
     }
-    kept = {name: value for name, value in entry.items() if value not in ([], {}) and (name, value) != ("weight", 1)}
+    usual_entry = {("weight", 1), ("access", Access.EXT_AUTHZ.value)}
+    kept = {
+        name: value
+        for name, value in entry.items()
+        if value not in ([], {}) and (isinstance(value, list | dict) or (name, value) not in usual_entry)
+    }
     return {"apiVersion": API_VERSION, "publications": [kept]}

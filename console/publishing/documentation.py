@@ -18,9 +18,9 @@ from console.guard import Danger, Role, system_permit
 from console.outcome import Ending, ModeldeckError, Outcome
 from console.publishing import book
 from console.publishing.examples import Example, examples_of, request_of
-from console.publishing.handlers import url_of
 from console.publishing.manifests import public_host
 from console.publishing.probe import ClientRequest, ProbeResult, ask, internal_key
+from console.publishing.showing import url_of
 from console.publishing.types import Publication, PublicationKind
 
 _AUTHORIZER_ERRORS = (

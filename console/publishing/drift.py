@@ -15,17 +15,14 @@ from console.access.codec import Malformed, published_document
 from console.access.types import PUBLISHED_KEY
 from console.call import Call
 from console.guard import system_permit
-from console.k8s.types import (
-    Object,
-    ref_of,
-)
+from console.k8s.types import Object, ref_of
 from console.outcome import Ending, Outcome, Unavailable
 from console.publishing import book, leftovers
 from console.publishing.diff import field_changes
 from console.publishing.managers import NOBODY, Writer, added_by_others, written_by
-from console.publishing.manifests import LABEL_PUBLICATION, credential_of, manifests
+from console.publishing.manifests import LABEL_PUBLICATION, credential_of, grant_for_authorizer, manifests
 from console.publishing.plan import grant_for
-from console.publishing.types import Publication, PublicationState
+from console.publishing.types import Publication, PublicationState, counted
 
 if TYPE_CHECKING:
     from console.services import Services
@@ -52,11 +49,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A publication's objects as they should be, and where they and its entry are otherwise."""
+    """A publication's objects as they should be, and where they and its entry are otherwise.
+
+    shared  the object that it has in common with the tenant's other publications
+    """
 
     publication: Publication
     wanted: Mapping[str, Object]
     differences: tuple[Difference, ...]
+    shared: Object
 
     @property
     def entry(self) -> str:
@@ -89,9 +90,17 @@ async def listing(call: Call) -> Outcome:
             _row("", one.tenant, Difference(one.target, "", None, "there", one.by, foreign=True))
             for one in await leftovers.find(call)
         ]
-    names = {row["name"] for row in rows}
-    summary = f"{len(rows)} differences in {len(names)} publications" if rows else "everything is as it should be"
-    then = f"modeldeck publications repair {rows[0]['name']}" if rows and rows[0]["name"] else ""
+    names = {row["name"]: None for row in rows if row["name"]}
+    told = []
+    if names:
+        differing = sum(bool(row["name"]) for row in rows)
+        told.append(f"{counted(differing, 'difference')} in {counted(len(names), 'publication')}")
+    if any(not row["name"] for row in rows):
+        told.append(counted(sum(not row["name"] for row in rows), "leftover"))
+    summary = ", ".join(told) or "everything is as it should be"
+    then = f"modeldeck publications repair {next(iter(names))}" if names else ""
+    if told and not names:
+        then = "modeldeck publications prune --plan"
     return Outcome(Ending.DONE, summary, data=rows, then=then)
 
 
@@ -104,7 +113,18 @@ async def compare(call: Call, publication: Publication) -> Compared:
     }
     found = await asyncio.gather(*(_object(call, publication, one) for one in wanted.values()))
     differences = [difference for differences in found for difference in differences]
-    return Compared(publication, wanted, (*differences, *await _entry(call, publication)))
+    shared = grant_for_authorizer(publication.tenant, profile.gateway)
+    differences += await _shared(call, shared)
+    return Compared(publication, wanted, (*differences, *await _entry(call, publication)), shared)
+
+
+async def _shared(call: Call, manifest: Object) -> list[Difference]:
+    live = await (await call.services.cluster()).get(ref_of(manifest))
+    if live is None:
+        return [Difference(str(ref_of(manifest)), "", "there", None)]
+    fields = field_changes({"spec": live.get("spec")}, {"spec": manifest["spec"]})
+    target = str(ref_of(manifest))
+    return [Difference(target, one.path, one.after, one.before, written_by(live, one.path)) for one in fields]
 
 
 async def _object(call: Call, publication: Publication, manifest: Object) -> list[Difference]:

@@ -11,10 +11,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from console.call import Call
 from console.guard import system_permit
+from console.k8s.errors import NotServed
 from console.k8s.types import Kind, Object, ref_of
 from console.outcome import ModeldeckError, Refusal
 from console.publishing import book
@@ -43,10 +45,12 @@ class DriftBook:
     """What the watch of this process has found. Belongs to the loop that it is followed on."""
 
     def __init__(self) -> None:
-        self.complete = False
+        self.blind: set[str] = set()
+        """The kinds that are not watched: of their objects nothing is said."""
+        self._known: set[str] = set()
         self._found: dict[str, Compared] = {}
-        self._unknown: set[str] = set()
         self._look: set[str] = set()
+        self._later: set[str] = set()
         self._wake = asyncio.Event()
 
     def of(self, publication: Publication) -> tuple[Difference, ...] | None:
@@ -55,16 +59,24 @@ class DriftBook:
         if found is not None and found.publication != publication:
             self.look(publication.id)  # it was changed to be what its objects are, which no watch tells
             return None
-        if not self.complete or publication.id in self._unknown:
-            return None
-        if found is None:
-            return ()
-        return tuple(one for one in found.differences if one.target != found.entry)
+        if found is not None:
+            return tuple(one for one in found.differences if one.target != found.entry)
+        return () if publication.id in self._known and not self.blind else None
 
     def look(self, *identifiers: str) -> None:
         """Have these publications looked at soon."""
         self._look.update(identifiers)
         self._wake.set()
+
+    def look_in(self, seconds: float, identifier: str) -> None:
+        """Have a publication looked at in a while; however often that is asked for, once."""
+        if identifier not in self._later:
+            self._later.add(identifier)
+            asyncio.get_running_loop().call_later(seconds, self._due, identifier)
+
+    def _due(self, identifier: str) -> None:
+        self._later.discard(identifier)
+        self.look(identifier)
 
     async def wanted(self) -> set[str]:
         """The publications to look at next; waits until there are some, and until a burst of changes is over."""
@@ -76,16 +88,17 @@ class DriftBook:
 
     def took(self, identifier: str, compared: Compared | None) -> bool:
         """Write down what was found, None for no difference; whether that is new."""
-        self._unknown.discard(identifier)
+        self._known.add(identifier)
         before = self._found.pop(identifier, None)
         if compared is not None and any(one.target != compared.entry for one in compared.differences):
             self._found[identifier] = compared
         return before != self._found.get(identifier)
 
-    def failed(self, identifier: str) -> None:
-        """It could not be compared: what was known of it is not known any more."""
-        self._found.pop(identifier, None)
-        self._unknown.add(identifier)
+    def forget(self, identifier: str) -> bool:
+        """It is published no more, or could not be compared: nothing is known of it. Whether something was."""
+        known = identifier in self._known
+        self._known.discard(identifier)
+        return self._found.pop(identifier, None) is not None or known
 
 
 class _Seen:
@@ -124,9 +137,10 @@ async def follow(services: Services, changed: Callable[[], None] = lambda: None)
             await _follow(services, changed)
         except Exception:  # a mistake of ours: nothing is known of drift until it is begun again
             log.exception("the watch for drift broke, and is begun again")
+        finally:
             services.drift = None
-            changed()
-            await asyncio.sleep(_PAUSE_SECONDS)
+        changed()
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def _follow(services: Services, changed: Callable[[], None]) -> None:
@@ -140,7 +154,6 @@ async def _follow(services: Services, changed: Callable[[], None]) -> None:
                 tasks.create_task(_watch(services, found, seen, kind, namespace, ready), name=f"watch {kind}")
         await ready.wait()
         found.look(*await _published(services))
-        found.complete = True
         while True:
             await _look(services, found, seen, changed)
 
@@ -167,6 +180,7 @@ async def _watch(
                     if waited_for:
                         waited_for = False
                         await ready.wait()
+                    found.blind.discard(kind.kind)
                     continue
                 # Items of a list come without their kind in some servers' events.
                 one = {"apiVersion": kind.api_version, "kind": kind.kind, **change.object}
@@ -174,6 +188,8 @@ async def _watch(
                     found.look(owner)
         except Refusal as problem:  # no such kind, or no right to it: the others are watched without it
             log.info("%s is not watched: %s", kind, problem)
+            if not isinstance(problem, NotServed):  # of a kind that is not served there are no objects either
+                found.blind.add(kind.kind)
             if waited_for:
                 waited_for = False
                 await ready.wait()
@@ -186,42 +202,69 @@ async def _watch(
 async def _look(services: Services, found: DriftBook, seen: _Seen, changed: Callable[[], None]) -> None:
     """Look at what has changed; at what could not be judged, again in a while."""
     identifiers = await found.wanted()
-    again: dict[float, set[str]] = {_BUSY_SECONDS: set(), _FAILED_SECONDS: set()}
     news = False
     try:
-        store, journal = await services.store(), await services.journal()
-        listed = {publication.id: (publication, state) for publication, state, _ in await book.listing(store)}
         for identifier in sorted(identifiers):
-            if identifier not in listed:
-                news |= found.took(identifier, None)
-                continue
-            publication, state = listed[identifier]
-            newest = await journal.about(operation_target(publication.name), 1)
-            if state is not PublicationState.READY or (newest and not newest[0].state.over):
-                again[_BUSY_SECONDS].add(identifier)  # what an operation is at work on is about to change
-                continue
-            try:
-                news |= found.took(identifier, await _compared(services, seen, publication))
-            except ModeldeckError as problem:
-                log.info("%s cannot be compared: %s", publication.name, problem)
-                found.failed(identifier)
-                again[_FAILED_SECONDS].add(identifier)
-                news = True
+            news |= await _look_at(services, found, seen, identifier)
     except ModeldeckError as problem:
         log.warning("drift cannot be looked for: %s", problem)
-        again[_FAILED_SECONDS] |= identifiers
+        for identifier in identifiers:
+            found.look_in(_FAILED_SECONDS, identifier)
     if news:
         changed()
-    for seconds, some in again.items():
-        if some:
-            asyncio.get_running_loop().call_later(seconds, found.look, *some)
 
 
-async def _compared(services: Services, seen: _Seen, publication: Publication) -> Compared | None:
+async def _look_at(services: Services, found: DriftBook, seen: _Seen, identifier: str) -> bool:
+    """Compare one publication, where nobody is at work on it; whether that gave something new.
+
+    Raises:
+        ModeldeckError: the database cannot be asked.
+    """
+    standing = await _standing(services, identifier)
+    if standing is None:
+        return found.forget(identifier)
+    if not standing.at_rest:
+        found.look_in(_BUSY_SECONDS, identifier)  # what an operation is at work on is about to change
+        return False
+    try:
+        compared = await _compared(services, found, seen, standing.publication)
+    except ModeldeckError as problem:
+        log.info("%s cannot be compared: %s", standing.publication.name, problem)
+        found.look_in(_NOT_WATCHED_SECONDS if isinstance(problem, Refusal) else _FAILED_SECONDS, identifier)
+        return found.forget(identifier)
+    if await _standing(services, identifier) != standing:
+        found.look(identifier)  # an operation was begun meanwhile: half of what was seen may be its work
+        return False
+    return found.took(identifier, compared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A publication, the newest operation on it, and whether nobody is at work on it."""
+
+    publication: Publication
+    newest: str
+    at_rest: bool
+
+
+async def _standing(services: Services, identifier: str) -> _Standing | None:
+    """None for one that is gone."""
+    there = await book.by_id(await services.store(), identifier)
+    if there is None:
+        return None
+    publication, state = there
+    newest = await (await services.journal()).about(operation_target(publication.name), 1)
+    over = not newest or newest[0].state.over
+    return _Standing(publication, newest[0].id if newest else "", over and state is PublicationState.READY)
+
+
+async def _compared(services: Services, found: DriftBook, seen: _Seen, publication: Publication) -> Compared | None:
     """What differs, asked of the cluster only where something may; None where nothing does."""
     profile = services.profile
     wanted = manifests(publication, profile.gateway, header_prefix=profile.access.header_prefix)
     for manifest in wanted:
+        if manifest["kind"] in found.blind:
+            continue
         asked = manifest
         if manifest["kind"] == "Secret":
             asked = await with_credential(services, publication, manifest)
@@ -232,8 +275,9 @@ async def _compared(services: Services, seen: _Seen, publication: Publication) -
 
 
 def _judged(one: Mapping[str, Any]) -> Object:
-    """What a person may change of an object, and who wrote it."""
-    kept: Object = {name: value for name, value in one.items() if name not in ("status", "metadata", "data")}
+    """What a person may change of an object, and who wrote it; not in which version of its kind it was told."""
+    apart = ("apiVersion", "kind", "status", "metadata", "data")
+    kept: Object = {name: value for name, value in one.items() if name not in apart}
     metadata = one["metadata"]
     kept["metadata"] = {
         name: metadata[name]

@@ -1,4 +1,4 @@
-"""What an operator can do with publications: plan, publish, update, look, unpublish."""
+"""What an operator can do with publications: plan, publish, update, unpublish."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ import dataclasses
 import uuid
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from console.access.used import requests_of
 from console.call import Call
 from console.keys.book import grant_of
 from console.operations.journal import clock_time
 from console.operations.types import NewOperation, Recovery, Step
 from console.outcome import Ending, Item, Outcome, Refusal, conflict
 from console.publishing import backends, book, holders, limits
-from console.publishing.drift import row_of, sentence
-from console.publishing.manifests import credential_of, grant_for_authorizer, public_host, tenant_path
-from console.publishing.origins import SERVICE_PREFIX, Found, catalog_origin, service_origin
-from console.publishing.plan import Planner, check_name, check_tenant
-from console.publishing.readiness import readiness
+from console.publishing.as_yaml import manifests_of
+from console.publishing.manifests import credential_of, grant_for_authorizer
+from console.publishing.origins import Found, find_origin, overruled, own_tenant
+from console.publishing.plan import check_name, check_tenant
+from console.publishing.showing import planner_of, status_of
 from console.publishing.steps import as_arguments
 from console.publishing.tenants import check_quota
 from console.publishing.types import (
     LIMIT_OPTIONS,
+    Access,
     Effect,
     Limits,
     Plan,
     Publication,
     PublicationKind,
     PublicationState,
-    Published,
     operation_target,
 )
 
 
 async def publish(call: Call) -> Outcome:
     """Plan, and unless only the plan is wanted, apply it, wait until it is ready and prove it by a request."""
-    found = await _found(call)
-    kind = found.kind if call["type"] == "auto" else PublicationKind(call["type"])
+    _refuse_without_plan(call)
+    found = await find_origin(call.services, call["model"])
+    if call["type"] != "auto":
+        found = overruled(found, PublicationKind(call["type"]))
+    kind = found.kind
     name = call["name"] or found.origin.name.rpartition("/")[2]
     tenant = _tenant(call, found)
     check_name(name, kind)
@@ -47,6 +48,7 @@ async def publish(call: Call) -> Outcome:
     store = await call.services.store()
     wanted = limits.changed(Limits(), {option: call[option] for option in LIMIT_OPTIONS})
     publication = Publication(str(uuid.uuid4()), name, tenant, kind, found.origin, wanted, hostnames=call["hostname"])
+    publication = dataclasses.replace(publication, access=Access(call["access"] or Access.EXT_AUTHZ))
     if call["weight"] is not None:
         publication = dataclasses.replace(publication, weight=call["weight"])
     publication, told = await _with_backends(call, publication)
@@ -66,9 +68,9 @@ async def bring_about(
     await check_quota(call, publication.tenant, rpm=publication.limits.requests_per_minute, adds=1)
     name, tenant = publication.name, publication.tenant
     title = f"publish {publication.origin.name} as {name} for {tenant}"
-    plan = await (await _planner(call)).to_publish(call.permit, publication, title, warnings)
+    plan = await (await planner_of(call)).to_publish(call.permit, publication, title, warnings)
     if call["plan"]:
-        return _planned(plan)
+        return _as_asked(call, plan, publication)
     call.emit(plan)
     operation = NewOperation(
         "publish", operation_target(name), tenant, call.permit.actor, _publish_steps(call, plan, publication)
@@ -78,6 +80,7 @@ async def bring_about(
 
 async def update(call: Call) -> Outcome:
     """Change limits, backends or hostnames of a publication in place; what is served goes on being served."""
+    _refuse_without_plan(call)
     before, state, _ = await book.read(await call.services.store(), call["name"])
     call.permit.covers(before.tenant)
     await refuse_busy(call, before, state)
@@ -88,15 +91,18 @@ async def update(call: Call) -> Outcome:
     if call["no_rpm"]:
         given["rpm"] = None
         lifted.add("rpm")
-    named = ("also", "fallback", "drop", "hostname", "no", "no_rpm")
+    named = ("also", "fallback", "drop", "hostname", "access", "no", "no_rpm")
     if all(value in (None, ()) for value in given.values()) and not any(call[name] for name in named):
         raise Refusal(
             "nothing to change was named",
             code="INVALID_PARAMETER",
-            then="add a limit such as --rpm, --no LIMIT, --also, --fallback, --drop or --hostname",
+            then="add a limit such as --rpm, --no LIMIT, --also, --fallback, --drop, --hostname or --access",
         )
     publication = dataclasses.replace(
-        before, limits=limits.changed(before.limits, given, sorted(lifted)), hostnames=hostnames
+        before,
+        limits=limits.changed(before.limits, given, sorted(lifted)),
+        hostnames=hostnames,
+        access=Access(call["access"]) if call["access"] else before.access,
     )
     await _within_quota(call, publication, before)
     publication, told = await _with_backends(call, publication, call["drop"])
@@ -111,7 +117,7 @@ async def unpublish(call: Call) -> Outcome:
     store = await call.services.store()
     publication, _, _ = await book.read(store, call["name"])
     call.permit.covers(publication.tenant)
-    planner = await _planner(call)
+    planner = await planner_of(call)
     plan = await planner.to_unpublish(publication, f"unpublish {publication.name}")
     objects = [change.target for change in plan.changes]
     keys = await holders.holders(call, publication)
@@ -144,7 +150,7 @@ async def unpublish(call: Call) -> Outcome:
         call.permit.actor,
         steps,
         Recovery.FINISH,
-        still=book.still(publication),
+        still=holders.still(publication, keys),
     )
     runner = await call.services.runner()
     record, outcome = await runner.run(new, call.emit)
@@ -153,25 +159,6 @@ async def unpublish(call: Call) -> Outcome:
         data = {"operation": record.id, "name": publication.name}
         outcome = dataclasses.replace(outcome, summary=summary, data=data)
     return outcome
-
-
-async def published(call: Call) -> Outcome:
-    """Everything that is published, each with one verdict on whether it is served."""
-    store = await call.services.store()
-    tenants = [call["tenant"]] if call["tenant"] else None
-    if tenants is None and call.principal.tenants is not None:
-        tenants = sorted(call.principal.tenants)
-    rows = []
-    for publication, state, created_at in await book.listing(store, tenants=tenants):
-        if call["name"] and publication.name != call["name"]:
-            continue
-        status = await _status(call, publication, state, created_at)
-        rows.append(_with_drift(call, status).as_json())
-    requests = await requests_of(await call.services.redis(), [row["name"] for row in rows])
-    rows = [row | {"requests": requests[row["name"]]} for row in rows]
-    if call["name"] and not rows:
-        await book.read(store, call["name"])
-    return Outcome(Ending.DONE, f"{len(rows)} published", data=rows)
 
 
 async def _within_quota(call: Call, publication: Publication, before: Publication) -> None:
@@ -184,23 +171,13 @@ async def _within_quota(call: Call, publication: Publication, before: Publicatio
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
-async def _found(call: Call) -> Found:
-    return await _find(call, call["model"])
-
-
-async def _find(call: Call, target: str) -> Found:
-    if target.startswith(SERVICE_PREFIX):
-        return await service_origin(await call.services.cluster(), target)
-    return await catalog_origin(await call.services.store(), call.services.profile, target)
-
-
 async def _with_backends(
     call: Call, publication: Publication, drop: Sequence[str] = ()
 ) -> tuple[Publication, tuple[str, ...]]:
     """The publication with the backends that the call asks for, and what to know of them."""
 
     async def find(target: str) -> Found:
-        return await _find(call, target)
+        return await find_origin(call.services, target)
 
     publication, told = await backends.changed(
         publication, find, also=call["also"], fallback=call["fallback"], drop=drop
@@ -209,9 +186,9 @@ async def _with_backends(
 
 
 def _tenant(call: Call, found: Found) -> str:
-    """The tenant that was named, the InferenceService's own namespace, or the only one of the profile."""
+    """The tenant that was named, a service's own namespace, or the only one of the profile."""
     given: str | None = call["tenant"]
-    own = found.origin.name.partition("/")[0] if found.origin.source == "inferenceservice" else None
+    own = own_tenant(found.origin)
     if own is not None:
         if given not in (None, own):
             raise Refusal(
@@ -239,9 +216,9 @@ async def _again(call: Call, publication: Publication, state: PublicationState, 
             code="ALREADY_PUBLISHED",
             then="choose another --name" if not same else f"modeldeck published {publication.name}",
         )
-    if (publication.limits, publication.hostnames) != (wanted.limits, wanted.hostnames):
+    if any(getattr(publication, name) != getattr(wanted, name) for name in ("limits", "hostnames", "access")):
         raise conflict(
-            f"{publication.name} is published with other limits or hostnames; nothing was changed",
+            f"{publication.name} is published with other limits, hostnames or access; nothing was changed",
             code="ALREADY_PUBLISHED",
             then=f"modeldeck update {publication.name} …",
         )
@@ -255,11 +232,11 @@ async def _bring_about(
 
     The removals come last: until then everything can be put back as it was without a request that fails.
     """
-    planner = await _planner(call)
+    planner = await planner_of(call)
     take_over = bool(call.values.get("take_over"))
     plan = await planner.to_publish(call.permit, publication, title, warnings, before=before, take_over=take_over)
     if call["plan"]:
-        return _planned(plan)
+        return _as_asked(call, plan, publication)
     if plan.conflicts:
         raise _another_managers(plan)
     if plan.changes_nothing:
@@ -290,9 +267,21 @@ async def _bring_about(
     return await _run(call, operation, publication)
 
 
-async def _planner(call: Call) -> Planner:
-    services = call.services
-    return Planner(await services.cluster(), await services.redis(), services.profile, services.provider_credential)
+def _as_asked(call: Call, plan: Plan, publication: Publication) -> Outcome:
+    """The plan as a diff, or the manifests that it would apply."""
+    if not call.values.get("manifests"):
+        return _planned(plan)
+    document = manifests_of(publication, call.services.profile)
+    return Outcome(Ending.DONE, plan.summary, data=document)
+
+
+def _refuse_without_plan(call: Call) -> None:
+    if call["manifests"] and not call["plan"]:
+        raise Refusal(
+            "--manifests shows what would be applied; nothing was changed",
+            code="INVALID_PARAMETER",
+            then="add --plan, or leave it out",
+        )
 
 
 def _planned(plan: Plan) -> Outcome:
@@ -384,44 +373,9 @@ async def _run(call: Call, operation: NewOperation, publication: Publication) ->
     if outcome.ending is not Ending.DONE:
         return outcome
     fresh, state, created_at = await book.read(await call.services.store(), publication.name)
-    status = await _status(call, fresh, state, created_at)
+    status = await status_of(call, fresh, state, created_at)
     return dataclasses.replace(
         outcome,
         summary=f"{publication.name} is published: {status.url}",
         data=status.as_json() | {"operation": record.id},
     )
-
-
-async def _status(call: Call, publication: Publication, state: PublicationState, created_at: Any) -> Published:
-    gateway = call.services.profile.gateway
-    verdict = await readiness(await call.services.cluster(), publication, gateway)
-    planner = await _planner(call)
-    entry = await planner.entry_problem(publication)
-    ready = verdict.ready and entry is None and state is PublicationState.READY
-    reason = ""
-    if state is not PublicationState.READY:
-        reason = f"{state.value}: an operation is under way, or recovery ends it within a minute (operations list)"
-    elif not ready:
-        reason = entry or "" if verdict.ready else verdict.sentence
-    objects = tuple(f"{m['kind']} {publication.tenant}/{m['metadata']['name']}" for m in planner.manifests(publication))
-    return Published(publication, state, ready, reason, url_of(publication, gateway.url), created_at, objects)
-
-
-def _with_drift(call: Call, status: Published) -> Published:
-    """With what the watch of this process knows of changes by hand, where there is one."""
-    differences = call.services.drift.of(status.publication) if call.services.drift is not None else None
-    if differences is None:
-        return status
-    reason = status.reason or sentence(differences)
-    return dataclasses.replace(status, drift=tuple(row_of(one) for one in differences), reason=reason)
-
-
-def url_of(publication: Publication, base: str) -> str:
-    """Where clients call it: at its first hostname, with the scheme and port of the Gateway."""
-    host = public_host(publication)
-    if host is not None:
-        parts = urlsplit(base)
-        base = parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host).geturl()
-    if publication.kind is PublicationKind.TRADITIONAL:
-        return f"{base}{tenant_path(publication.tenant)}/v1/models/{publication.name}:predict"
-    return f"{base}/v1/chat/completions"

@@ -31,12 +31,12 @@ from console.k8s.types import (
     Object,
     ref_of,
 )
-from console.operations.types import NewOperation, Recovery, Step
+from console.operations.types import NewOperation, OperationState, Recovery, Step
 from console.outcome import Ending, Item, Outcome, Unavailable, not_found
 from console.publishing import book
 from console.publishing.managers import Writer, written_by
 from console.publishing.manifests import ANNOTATION_MODEL, ANNOTATION_OPERATION, LABEL_PUBLICATION, manifests
-from console.publishing.types import Effect, Plan, PlannedChange
+from console.publishing.types import Effect, Plan, PlannedChange, counted, operation_target
 from console.store.tables.operations import operations
 from console.store.tables.publishing import publications
 
@@ -63,6 +63,7 @@ class Leftover:
     model   the public name that it was for; empty where it does not say
     owner   the id of the publication that it was of
     object  enough of it to name it; None for an entry, whose value is ``grant``
+    seen    its uid and the operation that wrote it last, as it was found
     ours    this Modeldeck made it
     """
 
@@ -74,6 +75,7 @@ class Leftover:
     ours: bool
     object: Object | None = None
     grant: dict[str, Any] | None = None
+    seen: tuple[str, str] = ("", "")
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -90,7 +92,7 @@ class Leftover:
 async def listing(call: Call) -> Outcome:
     """Everything that is left, whoever made it."""
     found = await find(call)
-    summary = f"{len(found)} leftover{'s' if len(found) != 1 else ''}" if found else "nothing is left over"
+    summary = counted(len(found), "leftover") if found else "nothing is left over"
     return Outcome(
         Ending.DONE,
         summary,
@@ -109,8 +111,7 @@ async def prune(call: Call) -> Outcome:
     for one in chosen:
         if one.tenant is not None:
             call.permit.covers(one.tenant)
-    count = len(chosen)
-    title = f"remove {count} leftover{'s' if count != 1 else ''}"
+    title = f"remove {counted(len(chosen), 'leftover')}"
     changes = tuple(PlannedChange(one.target, Effect.REMOVE) for one in chosen)
     warnings = tuple(
         f"{one.target} is not known to this Modeldeck: another one may need it" for one in chosen if not one.ours
@@ -135,14 +136,21 @@ async def prune(call: Call) -> Outcome:
     record, outcome = await (await call.services.runner()).run(operation, call.emit)
     if outcome.ending is not Ending.DONE:
         return outcome
-    removed = f"{count} leftover{'s are' if count != 1 else ' is'} removed"
-    return dataclasses.replace(outcome, summary=removed, data={"operation": record.id, "removed": count})
+    kept = tuple(Item(step.name, "left", step.detail) for step in record.steps if step.detail.startswith("left"))
+    count = len(chosen) - len(kept)
+    removed = f"{counted(count, 'leftover')} removed"
+    data = {"operation": record.id, "removed": count}
+    if kept:
+        told = f"{removed}, {len(kept)} changed meanwhile and left"
+        return dataclasses.replace(outcome, ending=Ending.PARTIAL, summary=told, items=kept, proof=(), data=data)
+    return dataclasses.replace(outcome, summary=removed, data=data)
 
 
 async def find(call: Call) -> list[Leftover]:
     """What is left in the tenants that the caller may see, in the order of its removal.
 
-    What a controller made of another object goes with that, and is not listed.
+    What a controller made of another object goes with that, and is not listed. Nor is what belongs to a publication
+    that an operation is at work on: a new backend is in the cluster before the publication asks for it.
     """
     cluster, store = await call.services.cluster(), await call.services.store()
     profile, tenants = call.services.profile, call.principal.tenants
@@ -156,9 +164,14 @@ async def find(call: Call) -> list[Leftover]:
                 continue
             objects += found
     entries = await _entries(call)
-    wanted, live = set(), set()
-    for publication, _, _ in await book.listing(store):
+    wanted, live, busy = set(), set(), set()
+    begun = await _under_way(call)
+    listed = await book.listing(store)
+    under_way = begun | await _under_way(call)  # one may begin, or end, between the two
+    for publication, _, _ in listed:
         live.add(publication.id)
+        if operation_target(publication.name) in under_way:
+            busy.add(publication.id)
         for manifest in manifests(publication, profile.gateway, header_prefix=profile.access.header_prefix):
             wanted.add((str(ref_of(manifest)), publication.id))
     made = await _made_here(call, objects, entries)
@@ -166,7 +179,7 @@ async def find(call: Call) -> list[Leftover]:
     for one in objects:
         metadata = one["metadata"]
         owner, annotations = metadata["labels"][LABEL_PUBLICATION], metadata.get("annotations") or {}
-        if (str(ref_of(one)), owner) in wanted or metadata.get("ownerReferences"):
+        if owner in busy or (str(ref_of(one)), owner) in wanted or metadata.get("ownerReferences"):
             continue
         ours = owner in made or owner in live or annotations.get(ANNOTATION_OPERATION) in made
         left.append(
@@ -178,6 +191,7 @@ async def find(call: Call) -> list[Leftover]:
                 written_by(one, "metadata"),
                 ours,
                 object=_stub(one),
+                seen=(metadata.get("uid", ""), annotations.get(ANNOTATION_OPERATION, "")),
             )
         )
     for name, grant in entries.items():
@@ -209,7 +223,8 @@ def _step(one: Leftover, about: dict[str, str]) -> Step:
     if one.object is None:
         arguments = {**about, "name": one.model, "grant": one.grant}
         return Step("redis.unpublish", one.target, arguments)
-    return Step("kube.delete", one.target, {**about, "object": one.object, "publication_id": one.owner})
+    guards = {"publication_id": one.owner, "seen": list(one.seen)}
+    return Step("kube.delete", one.target, {**about, **guards, "object": one.object})
 
 
 def _stub(one: Object) -> Object:
@@ -226,6 +241,14 @@ async def _entries(call: Call) -> dict[str, dict[str, Any]]:
     except (RedisError, OSError) as problem:
         raise Unavailable(f"Redis cannot be read: {type(problem).__name__}", code="REDIS_UNAVAILABLE") from problem
     return {name: entry for name, entry in document.items() if isinstance(entry, dict)}
+
+
+async def _under_way(call: Call) -> set[str]:
+    """What operations are at work on."""
+    open_ = [state.value for state in OperationState if not state.over]
+    async with (await call.services.store()).reading() as db:
+        rows = await db.execute(sa.select(operations.c.target).where(operations.c.state.in_(open_)))
+        return {row.target for row in rows}
 
 
 async def _made_here(

@@ -23,6 +23,16 @@ _LONGEST_SECONDS = 24 * 3600
 _MOST_RETRIES = 10
 _TRIGGERS = ("connect-failure", "refused-stream", "reset", "reset-before-request", "gateway-error", "5xx")
 _DEFAULT_RETRY_ON = ("connect-failure", "refused-stream", "503")
+_DEFAULT_FALL_BACK_ON = ("connect-failure", "refused-stream", "reset-before-request", "gateway-error")
+"""Whatever says that a backend is out of order, and not that the request was wrong: no 500, no 4xx."""
+_ASIDE = {
+    "consecutive5XxErrors": 0,
+    "consecutiveGatewayErrors": 5,
+    "interval": "2s",
+    "baseEjectionTime": "10s",
+    "maxEjectionPercent": 100,
+}
+"""A backend that others stand in for is not asked for a while after five failures in a row; 0 counts no 500."""
 _TOKENS = ("tokens_per_hour", "tokens_per_day")
 _SMALLER_FIRST = (
     ("burst", "requests_per_minute", "requests_per_hour", "requests_per_day"),
@@ -81,7 +91,7 @@ def check(publication: Publication, gateway: GatewayLink) -> tuple[str, ...]:
             f"{_shown(tokens[0])} needs Envoy Gateway's global rate limiter, and this profile says that there is none",
             then=f"start Envoy Gateway with a rate-limit backend and set gateway.global_limiter, or {_without(tokens)}",
         )
-    fallbacks = len({one.priority for one in publication.backends}) - 1
+    fallbacks = _fallbacks(publication)
     if limits.retries is not None and limits.retries < fallbacks:
         raise _refusal(
             f"each fallback is one more try: {fallbacks} of them need at least as many retries, not {limits.retries}",
@@ -131,6 +141,8 @@ def traffic(publication: Publication, gateway: GatewayLink, header_prefix: str) 
     retry = _retry(publication)
     if retry:
         spec["retry"] = retry
+    if _fallbacks(publication):
+        spec["healthCheck"] = {"passive": dict(_ASIDE)}
     breaker = {
         "maxConnections": limits.max_connections,
         "maxPendingRequests": limits.max_pending,
@@ -177,17 +189,21 @@ def _rules(limits: Limits, prefix: str) -> Iterator[dict[str, Any]]:
         yield rule
 
 
+def _fallbacks(publication: Publication) -> int:
+    return len({one.priority for one in publication.backends}) - 1
+
+
 def _retry(publication: Publication) -> dict[str, Any]:
     """Where a request goes again; a fallback is such another try, with the next backends in their order."""
     limits = publication.limits
-    fallbacks = len({one.priority for one in publication.backends}) - 1
+    fallbacks = _fallbacks(publication)
     retries = limits.retries if limits.retries is not None else fallbacks or None
     if retries is None:
         return {}
     retry: dict[str, Any] = {"numRetries": retries}
     if not retries:
         return retry
-    conditions = limits.retry_on or _DEFAULT_RETRY_ON
+    conditions = limits.retry_on or (_DEFAULT_FALL_BACK_ON if fallbacks else _DEFAULT_RETRY_ON)
     triggers = [one for one in conditions if not one.isdecimal()]
     statuses = [int(one) for one in conditions if one.isdecimal()]
     retry["retryOn"] = {"triggers": [*triggers, *(["retriable-status-codes"] if statuses else [])]}

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from console.config import GatewayLink
 from console.k8s.types import LABEL_TENANT
-from console.publishing import limits
+from console.publishing import limits, native
 from console.publishing.types import Backend, Publication, PublicationKind
 
 Manifest = dict[str, Any]
@@ -153,14 +153,10 @@ class _Writer:
     def policies(self) -> list[Manifest]:
         target = [{"group": _GATEWAY_API, "kind": "HTTPRoute", "name": self.name}]
         traffic = {"targetRefs": target, **limits.traffic(self._publication, self._gateway, self._prefix)}
-        return [
-            self._object(f"{_ENVOY_GATEWAY}/v1alpha1", "BackendTrafficPolicy", traffic),
-            self._object(
-                f"{_ENVOY_GATEWAY}/v1alpha1",
-                "SecurityPolicy",
-                {"targetRefs": target, "extAuth": self._external_authorization()},
-            ),
-        ]
+        security = {"targetRefs": target, "extAuth": self._external_authorization()}
+        access = self._object(f"{_ENVOY_GATEWAY}/v1alpha1", "SecurityPolicy", security)
+        access["metadata"]["annotations"] |= native.marks(self._publication)
+        return [self._object(f"{_ENVOY_GATEWAY}/v1alpha1", "BackendTrafficPolicy", traffic), access]
 
     def _external_authorization(self) -> dict[str, Any]:
         namespace, service, port = authorizer_address(self._gateway)

@@ -2,28 +2,37 @@
 
 PROVIDER/MODEL-ID          a model of the catalog, at its provider
 isvc/NAMESPACE/NAME        an InferenceService of KServe's
+llmisvc/NAMESPACE/NAME     an LLMInferenceService of KServe's; with /ADAPTER behind it, one of its LoRA adapters
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from console.catalog import read as catalog
 from console.config import Profile
 from console.k8s.cluster import Cluster
-from console.k8s.types import INFERENCE_SERVICE, Ref
+from console.k8s.types import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, SERVICE, Ref
 from console.outcome import Refusal, not_found
 from console.publishing.types import Endpoint, Origin, PublicationKind
 from console.store.engine import Store
 
+if TYPE_CHECKING:
+    from console.services import Services
+
 SERVICE_PREFIX = "isvc/"
+LLM_SERVICE_PREFIX = "llmisvc/"
+_PREFIX_OF = {"inferenceservice": SERVICE_PREFIX, "llminferenceservice": LLM_SERVICE_PREFIX, "catalog": ""}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # KServe's generative runtimes and where they serve OpenAI's API (gateway.md §1.8).
 _OPENAI_FORMATS = {"huggingface": "/openai/v1", "vllm": "/v1"}
+_OPENAI_RUNTIMES = {"huggingfaceserver": "/openai/v1", "vllmserver": "/v1"}
+_WORKLOAD_SERVICE, _WORKLOAD_PORT = "kserve-workload-svc", 8000
 _ENCODER_TASKS = {"sequence_classification", "token_classification", "fill_mask"}
 
 
@@ -35,6 +44,29 @@ class Found:
     kind: PublicationKind
     reason: str
     warnings: tuple[str, ...] = ()
+
+
+async def find_origin(services: Services, name: str) -> Found:
+    """Where what an operator names answers.
+
+    Raises:
+        Refusal: there is no such thing, or it is not ready.
+    """
+    if name.startswith(SERVICE_PREFIX):
+        return await service_origin(await services.cluster(), name)
+    if name.startswith(LLM_SERVICE_PREFIX):
+        return await llm_service_origin(await services.cluster(), name)
+    return await catalog_origin(await services.store(), services.profile, name)
+
+
+def named(origin: Origin) -> str:
+    """An origin as an operator names it."""
+    return _PREFIX_OF[origin.source] + origin.name
+
+
+def own_tenant(origin: Origin) -> str | None:
+    """The tenant that a service of the cluster belongs to; None for a model of the catalog, which is everybody's."""
+    return None if origin.source == "catalog" else origin.name.partition("/")[0]
 
 
 async def catalog_origin(store: Store, profile: Profile, name: str) -> Found:
@@ -95,11 +127,95 @@ async def service_origin(cluster: Cluster, name: str) -> Found:
         )
     refuse_unready(found)
     kind, prefix, reason = detected(found)
+    origin = Origin("inferenceservice", f"{namespace}/{service}", service, _predictor(namespace, service, kind, prefix))
+    return Found(origin, kind, reason)
+
+
+def _predictor(namespace: str, service: str, kind: PublicationKind, prefix: str) -> Endpoint:
+    """As a Backend names it, or as an HTTPRoute of its own namespace does."""
     host = f"{service}-predictor"
     if kind is PublicationKind.OPENAI:
         host = f"{host}.{namespace}.svc.cluster.local"
-    endpoint = Endpoint(host, 80, tls=False, prefix=prefix)
-    return Found(Origin("inferenceservice", f"{namespace}/{service}", service, endpoint), kind, reason)
+    return Endpoint(host, 80, tls=False, prefix=prefix)
+
+
+def overruled(found: Found, kind: PublicationKind) -> Found:
+    """What was found, called in the way that the operator says, whatever was made out.
+
+    Raises:
+        Refusal: it can be called in one way only.
+    """
+    if kind is found.kind:
+        return found
+    origin = found.origin
+    if origin.source != "inferenceservice":
+        raise Refusal(
+            f"{named(origin)} cannot be {kind.value}: {found.reason}; nothing was changed",
+            code="INVALID_PARAMETER",
+            then="leave --type out",
+        )
+    namespace, _, service = origin.name.partition("/")
+    prefix = _OPENAI_FORMATS["huggingface"] if kind is PublicationKind.OPENAI else ""
+    origin = dataclasses.replace(origin, endpoint=_predictor(namespace, service, kind, prefix))
+    told = f"it is published as {kind.value}, though {found.reason}"
+    if prefix:
+        told += f"; its API is taken to be under {prefix}"
+    return Found(origin, kind, found.reason, (*found.warnings, told))
+
+
+async def llm_service_origin(cluster: Cluster, name: str) -> Found:
+    """An LLMInferenceService that is ready, or one of its LoRA adapters: vLLM speaks OpenAI's API (gateway.md §1.8).
+
+    Requests go to the Service of its workload: that takes weights, fallbacks and another name for the model, none of
+    which the AI gateway has for an InferencePool.
+
+    Raises:
+        Refusal: there is none (404), or it is not ready (409).
+    """
+    namespace, _, rest = name.removeprefix(LLM_SERVICE_PREFIX).partition("/")
+    service, slash, adapter = rest.partition("/")
+    if not (_DNS_LABEL.fullmatch(namespace) and _DNS_LABEL.fullmatch(service)) or bool(slash) != bool(adapter):
+        raise Refusal(
+            f"{name[:120]!r} names no LLMInferenceService: it is {LLM_SERVICE_PREFIX}NAMESPACE/NAME, "
+            "or with /ADAPTER; nothing was changed",
+            code="MODEL_NOT_FOUND",
+        )
+    found = await cluster.get(Ref(LLM_INFERENCE_SERVICE, service, namespace))
+    if found is None:
+        raise not_found(
+            f"namespace {namespace} has no LLMInferenceService {service}; nothing was changed", code="MODEL_NOT_FOUND"
+        )
+    refuse_unready(found)
+    model = found.get("spec", {}).get("model", {})
+    served, reason = model.get("name") or service, "an LLMInferenceService serves OpenAI's API under /v1"
+    adapters = [str(one.get("name", "")) for one in (model.get("lora") or {}).get("adapters") or ()]
+    if adapter and adapter not in adapters:
+        raise not_found(
+            f"LLMInferenceService {namespace}/{service} has no LoRA adapter {adapter}; nothing was changed",
+            code="MODEL_NOT_FOUND",
+            then=f"it has {', '.join(adapters)}" if adapters else "",
+        )
+    workload = f"{service}-{_WORKLOAD_SERVICE}"
+    tls = _is_tls(await cluster.get(Ref(SERVICE, workload, namespace)))
+    endpoint = Endpoint(f"{workload}.{namespace}.svc.cluster.local", _WORKLOAD_PORT, tls=tls)
+    warnings = []
+    if tls:
+        warnings.append(
+            f"{workload} is spoken to over TLS: its certificate must be one that the gateway's system trusts"
+        )
+    if (found["spec"].get("router") or {}).get("scheduler") is not None:
+        warnings.append(f"its scheduler is passed by: the requests are shared by Service {workload}")
+    if not adapter and adapters:
+        said = ", ".join(f"{LLM_SERVICE_PREFIX}{namespace}/{service}/{one}" for one in adapters)
+        warnings.append(f"its LoRA adapters are models of their own: {said}")
+    origin = Origin("llminferenceservice", f"{namespace}/{rest}", adapter or served, endpoint)
+    return Found(origin, PublicationKind.OPENAI, reason, tuple(warnings))
+
+
+def _is_tls(service: Mapping[str, Any] | None) -> bool:
+    ports = (service or {}).get("spec", {}).get("ports", [])
+    mine: Mapping[str, Any] = next((one for one in ports if one.get("port") == _WORKLOAD_PORT), {})
+    return "https" in (mine.get("appProtocol"), mine.get("name"))
 
 
 def endpoint_of(url: str) -> Endpoint | None:
@@ -128,7 +244,9 @@ def refuse_unready(service: Mapping[str, Any]) -> None:
     else:
         return
     raise Refusal(
-        f"InferenceService {name} is not ready: {why}; nothing was changed", code="MODEL_NOT_READY", status=409
+        f"{service.get('kind', 'InferenceService')} {name} is not ready: {why}; nothing was changed",
+        code="MODEL_NOT_READY",
+        status=409,
     )
 
 
@@ -139,9 +257,15 @@ def detected(service: Mapping[str, Any]) -> tuple[PublicationKind, str, str]:
     format_name = str(model.get("modelFormat", {}).get("name", "")).lower()
     if not format_name and "huggingface" in predictor:
         format_name = "huggingface"
+    status = service.get("status") or {}
+    runtime = str(status.get("servingRuntimeName") or status.get("clusterServingRuntimeName") or "")
     task = next((a.partition("=")[2] for a in model.get("args", []) if str(a).startswith("--task=")), "")
     if format_name in _OPENAI_FORMATS and task not in _ENCODER_TASKS:
         prefix = _OPENAI_FORMATS[format_name]
         return PublicationKind.OPENAI, prefix, f"modelFormat {format_name} serves OpenAI's API under {prefix}"
+    known = next((name for name in _OPENAI_RUNTIMES if name in runtime), None)
+    if not format_name and known is not None and task not in _ENCODER_TASKS:
+        prefix = _OPENAI_RUNTIMES[known]
+        return PublicationKind.OPENAI, prefix, f"runtime {runtime} serves OpenAI's API under {prefix}"
     because = f"task {task}" if task in _ENCODER_TASKS else f"modelFormat {format_name or 'unknown'}"
     return PublicationKind.TRADITIONAL, "", f"{because} serves KServe's predict protocol"

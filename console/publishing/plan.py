@@ -19,12 +19,13 @@ from console.access.codec import Malformed, published_document
 from console.access.types import PUBLISHED_KEY, Grant
 from console.config import Profile
 from console.guard import Permit
+from console.k8s.at_rest import AtRest, secrets_at_rest
 from console.k8s.cluster import Cluster
 from console.k8s.errors import Conflict
 from console.k8s.types import LABEL_TENANT, NAMESPACE, Object, Ref, kind_of
 from console.keys.book import grant_of
 from console.outcome import Refusal, Unavailable, conflict
-from console.publishing import backends, limits, listeners
+from console.publishing import backends, buffers, limits, listeners, native
 from console.publishing.diff import field_changes
 from console.publishing.manifests import LABEL_PUBLICATION, credential_of, grant_for_authorizer, manifests
 from console.publishing.steps import Credential
@@ -93,10 +94,10 @@ class Planner:
         """
         gateway = self._profile.gateway
         backends.check(publication)
-        if self._profile.stack is not None:
-            backends.refuse_fallbacks(publication)
-        warnings = [*warnings, *limits.check(publication, gateway)]
+        warnings = [*warnings, *limits.check(publication, gateway), *native.check(publication, gateway)]
         warnings += await listeners.check(self._cluster, publication, gateway)
+        if before is None:
+            warnings += await buffers.check(self._cluster, publication, gateway)
         changes = []
         shared = grant_for_authorizer(publication.tenant, self._profile.gateway)
         if (await self._cluster.get(_ref(shared))) is None:
@@ -109,6 +110,10 @@ class Planner:
         if take_over:
             warnings += [f"{one}, and would be taken over" for one in taken]
             taken = []
+        if any(one.effect is Effect.CREATE and one.target.startswith("Secret ") for one in changes):
+            at_rest = await secrets_at_rest(self._cluster)
+            if at_rest is not AtRest.ENCRYPTED:
+                warnings.append(f"a provider's credential goes into a Secret: {at_rest.sentence}")
         changes.append(await self._entry(publication))
         if before is not None:
             changes += [PlannedChange(str(_ref(one)), Effect.REMOVE) for one in self.superfluous(before, publication)]

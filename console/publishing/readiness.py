@@ -53,7 +53,7 @@ async def readiness(cluster: Cluster, publication: Publication, gateway: Gateway
             which = f" of {backend.origin.name}" if publication.others else ""
             problems.append(_ai_object(AI_SERVICE_BACKEND, await read(AI_SERVICE_BACKEND, of_backend), which))
             if backend.origin.endpoint.tls:
-                problems.append(_policy(BACKEND_TLS_POLICY, await read(BACKEND_TLS_POLICY, of_backend), which))
+                problems.append(policy_verdict(BACKEND_TLS_POLICY, await read(BACKEND_TLS_POLICY, of_backend), which))
             if backend.origin.credential is not None:
                 found = await read(BACKEND_SECURITY_POLICY, of_backend)
                 problems.append(_ai_object(BACKEND_SECURITY_POLICY, found, which))
@@ -63,7 +63,7 @@ async def readiness(cluster: Cluster, publication: Publication, gateway: Gateway
     if publication.kind is PublicationKind.OPENAI:
         problems.append(_generated(route, publication))
     for kind in (SECURITY_POLICY, BACKEND_TRAFFIC_POLICY):
-        problems.append(_policy(kind, await read(kind)))  # noqa: PERF401
+        problems.append(policy_verdict(kind, await read(kind)))  # noqa: PERF401
     return _first(problems) or Verdict(ready=True, sentence="accepted and programmed")
 
 
@@ -125,7 +125,8 @@ def _generated(route: Object | None, publication: Publication) -> Verdict | None
     return Verdict(False, "the HTTPRoute does not have the AIGatewayRoute's backends and hostnames yet")
 
 
-def _policy(kind: Kind, policy: Object | None, which: str = "") -> Verdict | None:
+def policy_verdict(kind: Kind, policy: Object | None, which: str = "") -> Verdict | None:
+    """What is missing until a policy is accepted as it is now; None for nothing."""
     what = f"{kind.kind}{which}"
     if policy is None:
         return Verdict(False, f"{what} is not there")

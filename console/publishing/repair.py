@@ -27,6 +27,7 @@ from console.publishing.types import (
     Plan,
     PlannedChange,
     Publication,
+    counted,
     operation_target,
 )
 
@@ -61,6 +62,9 @@ async def repair(call: Call) -> Outcome:
         if target in differing
         for step in _restore(publication, target, manifest, differing[target], about)
     ]
+    shared = str(ref_of(compared.shared))
+    if shared in differing:
+        steps.insert(0, Step("kube.ensure", shared, about | {"manifest": compared.shared}))
     if compared.entry in differing:
         grant = grant_for(publication).as_json()
         entry = about | {"name": publication.name, "grant": grant, "before": grant}
@@ -115,7 +119,7 @@ async def adopt(call: Call) -> Outcome:
     return dataclasses.replace(
         outcome,
         ending=Ending.PARTIAL,
-        summary=f"{outcome.summary}; {len(items)} differences cannot be adopted",
+        summary=f"{outcome.summary}; {counted(len(items), 'difference')} cannot be adopted",
         proof=(),
         items=items,
         then=f"modeldeck publications repair {publication.name}",

@@ -169,7 +169,8 @@ class EnsureObject:
         live = await self._cluster.get(_ref(manifest))
         if live is not None and live.get("spec") == manifest.get("spec"):
             return "is there"
-        await self._cluster.apply(_permit(arguments, str(_ref(manifest))), manifest)
+        # Whoever has changed it: every publication of the tenant needs it as it is written here.
+        await self._cluster.apply(_permit(arguments, str(_ref(manifest))), manifest, force=True)
         return "applied"
 
     async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
@@ -196,6 +197,9 @@ class DeleteObject:
         owner = live["metadata"].get("labels", {}).get("modeldeck.dev/publication")
         if live["metadata"]["uid"] != undo["uid"] or owner != arguments["publication_id"]:
             return "left: it is not this publication's"
+        mark = live["metadata"].get("annotations", {}).get(ANNOTATION_OPERATION, "")
+        if "seen" in arguments and [undo["uid"], mark] != arguments["seen"]:
+            return "left: it was written again since it was found"
         await self._cluster.delete(_permit(arguments, str(ref)), ref, uid=undo["uid"], wait=_DELETE_SECONDS)
         return "deleted"
 

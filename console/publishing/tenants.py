@@ -22,7 +22,7 @@ async def listing(call: Call) -> Outcome:
     store = await call.services.store()
     now = datetime.now(UTC)
     published = Counter(publication.tenant for publication, _, _ in await book.listing(store, tenants=None))
-    issued = Counter(key.tenant for key in await keys.list_keys(store) if key.counts(now))
+    issued = Counter(tenant for key in await keys.list_keys(store) if key.counts(now) for tenant in key.quota_tenants)
     rows = []
     for item in namespaces:
         name = item["metadata"]["name"]

@@ -18,6 +18,15 @@ class PublicationKind(StrEnum):
     """By path, KServe's predict and v2 protocols: an HTTPRoute."""
 
 
+class Access(StrEnum):
+    """Who checks the keys of its clients."""
+
+    EXT_AUTHZ = "ext_authz"
+    """The authorizer, which the gateway asks about every request."""
+    NATIVE = "native"
+    """The gateway itself, by the authorizer's table of digests; it asks about what is not certain."""
+
+
 class PublicationState(StrEnum):
     PUBLISHING = "publishing"
     READY = "ready"
@@ -39,7 +48,7 @@ class Endpoint:
 class Origin:
     """What is published.
 
-    source      ``catalog`` (a provider's model) or ``inferenceservice`` (one of KServe's)
+    source      ``catalog`` (a provider's model), ``inferenceservice`` or ``llminferenceservice`` (KServe's)
     name        ``deepinfra/meta-llama/Llama-3.3-70B-Instruct``, ``acme/iris``
     served_as   the model name that the endpoint itself knows
     credential  the provider whose credential the gateway sends; None where none is needed
@@ -158,6 +167,7 @@ class Publication:
 
     origin, weight, suffix   the first backend; ``others`` beside it
     hostnames                where clients call it; none is wherever the Gateway listens
+    access                   who checks the keys
     """
 
     id: str
@@ -170,6 +180,7 @@ class Publication:
     suffix: str = ""
     others: tuple[Backend, ...] = ()
     hostnames: tuple[str, ...] = ()
+    access: Access = Access.EXT_AUTHZ
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -189,6 +200,7 @@ class Publication:
             "suffix": self.suffix,
             "others": [one.as_spec() for one in self.others],
             "hostnames": list(self.hostnames),
+            "access": self.access.value,
         }
 
     @classmethod
@@ -215,7 +227,13 @@ class Publication:
             spec.get("suffix", ""),
             tuple(Backend.of_spec(one) for one in spec.get("others", ())),
             tuple(spec.get("hostnames", ())),
+            Access(spec.get("access", Access.EXT_AUTHZ)),
         )
+
+
+def counted(number: int, what: str) -> str:
+    """``1 change``, ``2 changes``."""
+    return f"{number} {what}{'s' if number != 1 else ''}"
 
 
 def operation_target(name: str) -> str:
@@ -274,7 +292,7 @@ class Plan:
     def summary(self) -> str:
         """``update llama: 2 changes``."""
         count = sum(change.effect is not Effect.NOTHING for change in self.changes)
-        told = f"{count} change{'s' if count != 1 else ''}" if count else "nothing would change"
+        told = counted(count, "change") if count else "nothing would change"
         taken = f", but another manager owns {len(self.conflicts)} of the fields" if self.conflicts else ""
         return f"{self.title}: {told}{taken}"
 
@@ -298,6 +316,16 @@ class Plan:
         }
 
 
+STATUS_STATES: Mapping[str, str] = {
+    "publishing": "pending",
+    "removing": "pending",
+    "not ready": "drift",
+    "drifted": "drift",
+    "ready": "ready",
+}
+"""The words of `Published.status`, and which state of the console's each is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """A publication as it stands: what the database has, and what the cluster says of it."""
@@ -314,7 +342,7 @@ class Published:
 
     @property
     def status(self) -> str:
-        """One word: publishing, removing, not ready, drifted or ready."""
+        """One of `STATUS_STATES`."""
         if self.state is not PublicationState.READY:
             return self.state.value
         return "not ready" if not self.ready else "drifted" if self.drift else "ready"
@@ -337,6 +365,7 @@ class Published:
                 for one in publication.backends
             ],
             "hostnames": list(publication.hostnames),
+            "access": publication.access.value,
             "created_at": self.created_at.isoformat(timespec="seconds"),
             "objects": list(self.objects),
             "drift": None if self.drift is None else list(self.drift),

@@ -17,7 +17,7 @@ _SECRETS = tuple(
         rf"({_NAMES}[\"']?\s*[:=]\s*)(?![\"'\s]|b[\"'])[^\s,;)}}\]]+",
         r"(\binput_value=).+?(?=, input_type=|$)",
         r"(\[parameters: ).+",
-        r"(\b)(?:sk|bud|hf|gsk|xai)[-_][\w.-]{8,}",
+        r"(\b)(?:sk|bud|mdk|mdt|hf|gsk|xai)[-_][\w.-]{8,}",
     )
 )
 # Anything long that mixes small letters, capitals and digits is more likely a key than a word.

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from console import steps
 from console.access.types import KEY_PREFIX, PUBLISHED_KEY
 from console.k8s.types import AI_GATEWAY_ROUTE, BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, SECURITY_POLICY
+from console.keys.book import list_keys
+from console.keys.digests import kept_of, secrets_of, texts_in
 from console.operations.journal import LEASE, Journal
 from console.operations.recovery import recover_once
 from console.operations.runner import Runner
@@ -25,7 +27,15 @@ from console.store.tables.keys import key_generations, keys
 from console.store.tables.operations import operations
 from tests.support.stack import Killed, Running
 
-FAULTS = ("fails", "times out", "answers late", "succeeds without an answer", "is killed before", "is killed after")
+FAULTS = (
+    "fails",
+    "times out",
+    "answers late",
+    "succeeds without an answer",
+    "is cancelled",
+    "is killed before",
+    "is killed after",
+)
 _LATE_SECONDS = 0.2
 
 
@@ -51,6 +61,9 @@ def fault(number: int, how: str) -> Iterator[list[str]]:
             case "succeeds without an answer":
                 await real(self, arguments, undo, operation)
                 raise TimedOut("no answer", code="NETWORK")
+            case "is cancelled":
+                await real(self, arguments, undo, operation)
+                raise asyncio.CancelledError
             case "is killed before":
                 raise Killed
             case _:
@@ -117,8 +130,18 @@ async def violations(stack: Running) -> list[str]:
         found += [f"operation without an end: {row.kind} {row.state}" for row in open_]
     found += [f"key in the gateway only: {digest[:8]}" for digest in digests - known]
     found += [f"key in the book only: {digest[:8]}" for digest in known - digests]
+    found += await _secrets_out_of_date(stack)
     found += [f"drift: {row['object']} {row['field']}" for row in (await stack.do("publications.drift")).data]
     return found
+
+
+async def _secrets_out_of_date(stack: Running) -> list[str]:
+    """Keys whose digests in their tenant's Secret are not those in the book."""
+    cluster, store, now = await stack.cluster(), await stack.services.store(), datetime.now(UTC)
+    there = {name: text for secret in await secrets_of(cluster, None) for name, text in texts_in(secret).items()}
+    kept = {key.id: await kept_of(store, key, now) for key in await list_keys(store, revoked=True)}
+    due = {name: one.as_text() for name, one in kept.items() if one is not None}
+    return [f"Secret: {name}" for name in {*due, *there} if due.get(name) != there.get(name)]
 
 
 def _routed(row: Any, routes: set[tuple[str, str]]) -> bool:

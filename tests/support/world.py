@@ -191,13 +191,14 @@ def _publication(name: str, tenant: str, offer: str, reason: str = "", **more: A
         "kind": "openai",
         "source": f"catalog {offer}",
         "state": "ready",
-        "status": "not ready" if reason else "ready",
+        "status": more.get("state") or ("not ready" if reason else "ready"),
         "ready": not reason,
         "reason": reason,
         "url": _URL,
         "limits": Limits(60).as_spec(),
         "backends": [{"source": f"catalog {offer}", "weight": 1, "priority": 0}],
         "hostnames": [],
+        "access": "ext_authz",
         "created_at": moment(days=12),
         "objects": [f"{kind} {tenant}/{slug}" for kind in kinds],
         "drift": [],
@@ -215,7 +216,14 @@ PUBLISHED = [
 ]  # fmt: skip
 DRIFT = _publication(
     "mixtral", "acme", "together/mistralai/Mixtral-8x7B-Instruct-v0.1",
-    "BackendTrafficPolicy acme/pub-mixtral-f9b45b differs in 2 fields: spec.rateLimit, spec.timeout", requests=0,
+    "changed by hand: BackendTrafficPolicy acme/pub-mixtral-f9b45b spec.timeout.http.requestTimeout is 30s, not 300s,"
+    " by kubectl-edit, and 1 more",
+    requests=0, status="drifted", ready=True,
+    drift=[
+        {"object": "BackendTrafficPolicy acme/pub-mixtral-f9b45b", "field": field, "wanted": wanted, "found": found,
+         "by": "kubectl-edit", "at": moment(minutes=20), "repairable": True}
+        for field, wanted, found in (("spec.timeout.http.requestTimeout", "300s", "30s"), ("spec.retry", None, "{…}"))
+    ],
 )  # fmt: skip
 PUBLISHING = _publication("qwen", "acme", "deepinfra/Qwen/Qwen2.5-VL-72B-Instruct", "the route is not programmed yet",
                           state="publishing", requests=0)  # fmt: skip
@@ -314,6 +322,9 @@ def _key(identifier: str, name: str, tenant: str, **more: Any) -> dict[str, Any]
         "kind": "client",
         "models": [],
         "networks": [],
+        "allowed_tenants": [],
+        "labels": {},
+        "form": "bud",
         "state": "active",
         "imported_from": None,
         "created_at": moment(days=30),
@@ -321,6 +332,7 @@ def _key(identifier: str, name: str, tenant: str, **more: Any) -> dict[str, Any]
         "expires_soon": False,
         "generations": [_generation(1, "9f3c…e1", "x7Qa")],
         "model_count": 0,
+        "label_text": "",
         "grace_left": None,
         "last_used": moment(seconds=12),
         "last_used_from": "10.4.2.9",
@@ -342,9 +354,12 @@ KEYS = [
 
 def show_key(values: Mapping[str, Any]) -> Outcome:
     key = next(key for key in KEYS if values["key"] in (key["id"], key["name"]))
-    data = {name: value for name, value in key.items() if name not in ("model_count", "grace_left")}
-    own = [{"model": name, "source": "own", "endpoint": f"pub-{name}", "clash": None} for name in key["models"]]
-    published = {"model": "qwen", "source": "published", "endpoint": "pub-qwen", "clash": None}
+    data = {name: value for name, value in key.items() if name not in ("model_count", "grace_left", "label_text")}
+    own = [
+        {"model": name, "source": "own", "endpoint": f"pub-{name}", "tenant": key["tenant"], "clash": None}
+        for name in key["models"]
+    ]
+    published = {"model": "qwen", "source": "published", "endpoint": "pub-qwen", "tenant": "globex", "clash": None}
     data["effective"] = [*own, published] if key["kind"] == "client" else own
     data["hours"] = [0] * 18 + [3, 8, 21, 34, 13, 9] if key["uses"] else [0] * 24
     data["timeline"] = [
@@ -552,6 +567,7 @@ OVERVIEW: dict[str, Any] = {
     "catalog": {"models": 4812, "providers": 26, "fresh": 24, "late": 1, "in_trouble": 1, "newest": moment(minutes=9)},
     "published": {"total": 4, "ready": 3, "not_ready": 1},
     "keys": {"active": 112, "rotating": 1, "expiring": 1, "total": 120},
+    "budgets": {"total": 0, "spent": 0},
     "operations": {"interrupted": 1},
     "needs": [
         {"state": "refused", "what": "sync novita", "detail": "401: the key is not accepted (02:10)", "view": "sync",
@@ -568,6 +584,7 @@ CALM = OVERVIEW | {
     "catalog": {"models": 1305, "providers": 26, "fresh": 26, "late": 0, "in_trouble": 0, "newest": moment(minutes=2)},
     "published": {"total": 3, "ready": 3, "not_ready": 0},
     "keys": {"active": 3, "rotating": 0, "expiring": 0, "total": 3},
+    "budgets": {"total": 0, "spent": 0},
     "operations": {"interrupted": 0},
     "needs": [],
 }
@@ -674,6 +691,7 @@ def world(**changes: Any) -> Script:
             "access.status": Outcome(Ending.DONE, "2 workers", data=ACCESS),
             "audit": listed(AUDIT),
             "usage": usage,
+            "budgets.list": listed([]),
             "models.show": show_model,
             "models.compare": compare_model,
             "publish": plan,

@@ -14,18 +14,18 @@ ACTIONS = {
         sync.history sync.events sync.schedule sync.webhooks sync.held published tenants.list publications.docs
         publications.export publications.drift publications.leftovers
         keys.list keys.show keys.find
-        access.explain access.status operations.list operations.show audit usage budgets.list
+        access.explain access.status operations.list operations.show audit usage budgets.list replay
     """,
     "ask": "sync.diff sync.check keys.copy",
     "change": """
         cache.invalidate models.hide models.pin models.price models.note sync.run sync.pause sync.resume sync.every
-        sync.accept sync.refuse publish update publications.publish publications.apply
+        sync.accept sync.refuse publish update publications.publish publications.update publications.apply
         publications.repair publications.adopt
         keys.create keys.rotate keys.extend keys.edit keys.resume keys.restore keys.renew
         operations.recover
     """,
     "destroy": "unpublish publications.unpublish publications.prune keys.suspend keys.finish keys.withdraw keys.revoke",
-    "administer": "tenants.resume tokens.create keys.import budgets.set budgets.remove",
+    "administer": "gateway.buffer tenants.resume tokens.create budgets.set budgets.remove keys.import",
     "read secrets": "tokens.list",
     "remove": "tenants.suspend tokens.revoke",
 }

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from console.access.table import USES_FILE
 from console.guard import system_permit
 from console.k8s.cluster import Cluster
 from console.k8s.errors import NotServed
@@ -35,6 +36,7 @@ _LONGEST_COALESCE_SECONDS = 0.05
 _LOOK_SECONDS = 0.5
 _RETRY_SECONDS = (0.1, 3.0)
 _PORT_RETRY_SECONDS = 3.0
+_USES_LIMIT_BYTES = 8 * 1024 * 1024
 _NOT_SERVED_SECONDS = 5.0
 
 
@@ -190,6 +192,15 @@ class Controller:
             if ready:
                 with contextlib.suppress(ModeldeckError, OSError):
                     await self._envoy.rotate_access_log()
+                    await self._rotate_uses()
+
+    async def _rotate_uses(self) -> None:
+        """Put what passed without a question aside; the authorizer reads it to its end (console/access/keeping.py)."""
+        table = self.settings.key_table
+        uses = table / USES_FILE if table is not None else None
+        if uses is not None and uses.exists() and uses.stat().st_size > _USES_LIMIT_BYTES:
+            uses.replace(uses.with_suffix(".log.1"))
+            await self._envoy.reopen_logs()
 
     # --- reconciling -------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ _SECRETS = tuple(
         r"(\"(?:inline_?string|inline_?bytes|key|password|token|secret|credential|authorization)\"\s*:\s*\")(?:[^\"\\]|\\.)+",
         r"(\b(?:inline_?string|inline_?bytes|password|token|authorization)\s*:\s*\")(?:[^\"\\]|\\.)+",
         r"(credential key: ')[^']+",
-        r"(\b)(?:sk|bud|hf|gsk|xai)[-_][A-Za-z0-9_\-.]{12,}",
+        r"(\b)(?:sk|bud|mdk|mdt|hf|gsk|xai)[-_][A-Za-z0-9_\-.]{12,}",
     )
 )
 

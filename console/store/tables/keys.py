@@ -16,9 +16,15 @@ keys = sa.Table(
     sa.Column("owner", sa.Text, nullable=False),
     # client or admin: bud_client_… and bud_admin_… (originals.md §1.1)
     sa.Column("kind", sa.String(16), nullable=False),
+    # bud: as a budgateway's; mdk: with a checksum (console/access/forms.py)
+    sa.Column("form", sa.String(8), nullable=False, server_default="bud"),
     sa.Column("models", Json, nullable=False),
     # CIDRs; an empty list is everywhere.
     sa.Column("networks", Json, nullable=False, server_default="[]"),
+    # {name: value}
+    sa.Column("labels", Json, nullable=False, server_default="{}"),
+    # Whose publications it may call beside its own tenant's; an empty list is everybody's.
+    sa.Column("tenants", Json, nullable=False, server_default="[]"),
     # Of a key that was taken over from another writer: {"source": its Redis key, "grants": {model: where it leads}}.
     sa.Column("imported", Json),
     sa.Column("expires_at", Moment),

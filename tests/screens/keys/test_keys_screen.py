@@ -163,3 +163,31 @@ def test_details_begin_with_what_a_rotation_is_watched_for() -> None:
     assert any("and 20 more" in line for line in told)
     unknown = replace(FOUND, data=key | {"effective": None, "hours": None}).data
     assert any("not known" in fact.value for fact in facts_of(unknown) if isinstance(fact.value, str))
+
+
+@pytest.mark.parametrize("how", ["over the list", "in the window", "in the access form"])
+async def test_a_mistyped_key_is_told_without_asking_anybody(how: str) -> None:
+    wrong = "mdk_client_0000000000000000000000000000000000000000000_38h12d"
+    script = world.world()
+    app = scripted(script)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await opened(script, pilot, app)
+        if how == "in the window":
+            await pilot.press("slash")
+            await shows(app, "Whose is this key?")
+        if how == "in the access form":
+            app.screen.deck.open_view("access", wrong)  # type: ignore[attr-defined]
+        else:
+            app.post_message(events.Paste(wrong))
+        await shows(app, "that key is mistyped: its checksum is wrong")
+        bridge: Any = app.bridge
+        asked = {name for name, _ in bridge.asked}
+        assert not asked & {"keys.find", "access.explain"}
+        assert wrong not in str(bridge.asked)
+
+
+def test_details_show_labels_and_the_tenants_that_a_key_may_call() -> None:
+    key = world.show_key({"key": "chat"}).data | {"labels": {"team": "search"}, "allowed_tenants": ["globex"]}
+    told = "\n".join("".join(text for line in fact.lines(200) for text, _ in line) for fact in facts_of(key))
+    assert "team=search" in told
+    assert "globex; published models of no other" in told

@@ -83,16 +83,22 @@ async def respond(send: Any, status: int, body: bytes, headers: dict[str, str] |
 
 
 class Upstream(_Server):
-    """Says its name. ``/status/NNN`` answers so, ``/wait`` waits for `release`, ``"stream": true`` sends events."""
+    """Says its name. ``/status/NNN`` answers so, ``/wait`` waits for `release`, ``"stream": true`` sends events.
+
+    ``fails`` is a status with which it answers everything for a while; 0 for none.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
+        self.fails = 0
         self.release = asyncio.Event()
         self.next_event = asyncio.Event()
 
     async def answer(self, seen: Seen, send: Any) -> None:
         path = seen.path.partition("?")[0]
-        if path.startswith("/status/"):
+        if self.fails:
+            await respond(send, self.fails, b"{}")
+        elif path.startswith("/status/"):
             await respond(send, int(path.rpartition("/")[2]), b"{}")
         elif path.endswith("/wait"):
             await self.release.wait()

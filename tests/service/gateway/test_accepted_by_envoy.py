@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from console.k8s.types import Object
 from console.local.envoy import Envoy, envoy_binary
 from console.local.gateway.snapshot import Snapshot
 from console.local.gateway.translate import Settings, Translation, generated_objects, translate
@@ -25,6 +26,7 @@ from console.local.ports import LOOPBACK, free_ports
 from tests.service.gateway.conftest import needs_envoy
 from tests.support.examples import examples
 from tests.unit.gateway.manifests import (
+    ENVOY_GATEWAY,
     SYSTEM,
     ai_objects,
     buffer_policy,
@@ -86,14 +88,25 @@ FILTERS = st.one_of(
     ).map(lambda one: {"type": "RequestRedirect", "requestRedirect": one}),
     st.just({"type": "RequestMirror", "requestMirror": {}}),
 )
-BACKENDS = st.fixed_dictionaries(
-    {"name": NAMES, "port": st.sampled_from([80, 81])},
-    optional={
-        "weight": st.integers(0, 1_000_000),
-        "filters": st.lists(
-            CHANGES.map(lambda one: {"type": "RequestHeaderModifier", "requestHeaderModifier": one}), max_size=1
-        ),
-    },
+WEIGHTS = st.integers(0, 1_000_000)
+BACKENDS = st.one_of(
+    st.fixed_dictionaries(
+        {"name": NAMES, "port": st.sampled_from([80, 81])},
+        optional={
+            "weight": WEIGHTS,
+            "filters": st.lists(
+                CHANGES.map(lambda one: {"type": "RequestHeaderModifier", "requestHeaderModifier": one}), max_size=1
+            ),
+        },
+    ),
+    st.fixed_dictionaries(
+        {
+            "group": st.just(ENVOY_GATEWAY),
+            "kind": st.just("Backend"),
+            "name": st.sampled_from(["spare", "elsewhere"]),
+        },
+        optional={"weight": WEIGHTS},
+    ),
 )
 RULES = st.fixed_dictionaries(
     {"backendRefs": st.lists(BACKENDS, max_size=3)},
@@ -151,11 +164,21 @@ TRAFFIC = optional(
     ),
     retry=optional(
         numRetries=st.integers(0, 3),
+        numAttemptsPerPriority=st.integers(-1, 3),
         retryOn=optional(
             triggers=st.lists(st.sampled_from(["5xx", "disconnect-reset", "nonsense"]), max_size=2),
             httpStatusCodes=st.lists(st.integers(99, 600), max_size=2),
         ),
         perRetry=optional(timeout=DURATIONS, backOff=optional(baseInterval=DURATIONS, maxInterval=DURATIONS)),
+    ),
+    healthCheck=optional(
+        passive=optional(
+            consecutive5XxErrors=st.integers(-1, 9),
+            consecutiveGatewayErrors=st.integers(0, 9),
+            interval=DURATIONS,
+            baseEjectionTime=DURATIONS,
+            maxEjectionPercent=st.integers(0, 101),
+        )
     ),
     circuitBreaker=optional(
         maxConnections=st.integers(0, 2**32 - 1),
@@ -189,6 +212,7 @@ def world(
         traffic_policy("ns", "t", target("HTTPRoute", "r0"), **traffic),
         security_policy("ns", "s", target("HTTPRoute", "r1"), **security),
         *ai_objects("ns", "m/1", 1004, name="m1", prefix="openai/v1", override='"quoted" ünd \\ more'),
+        *stand_ins("ns"),
     ]
     for index, (hostnames, rules) in enumerate(routes):
         spec = {"parentRefs": [parent()], "hostnames": hostnames, "rules": rules}
@@ -197,6 +221,22 @@ def world(
     for number, one in enumerate(objects):
         one["metadata"] |= {"generation": 1, "creationTimestamp": f"2026-01-01T00:{number // 60:02}:{number % 60:02}Z"}
     return Snapshot(objects)
+
+
+def stand_ins(place: str) -> list[Object]:
+    """Two Backends that stand in for others, and a model with one that stands in for another."""
+    version = f"{ENVOY_GATEWAY}/v1alpha1"
+    named = {"endpoints": [{"fqdn": {"hostname": "x.example", "port": 443}}], "fallback": True}
+    addressed = {"endpoints": [{"ip": {"address": "127.0.0.1", "port": 1005}}], "fallback": True}
+    first = ai_objects(place, "m2", 1006, prefix="openai/v1", override='"\n]] \\ ünd')
+    second = ai_objects(place, "m3", 1007)
+    first[2]["spec"]["rules"][0]["backendRefs"].append({"name": "m3", "priority": 3, "weight": 7})
+    return [
+        manifest(version, "Backend", place, "spare", addressed),
+        manifest(version, "Backend", place, "elsewhere", named),
+        *first,
+        *second,
+    ]
 
 
 def static(made: Translation, directory: Path) -> dict[str, Any]:

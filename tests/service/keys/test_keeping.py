@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import httpx
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
@@ -95,3 +96,26 @@ async def test_over_http_the_servers_keyring_is_not_the_operators(bench: Bench, 
     assert refused.ending is Ending.REFUSED
     await bench.do("keys.create", name="chat", tenant="acme", keyring=True)
     assert (await bench.do("keys.copy", who=over_http, key="chat", stdout=True)).ending is Ending.REFUSED
+
+
+async def test_a_kept_old_text_is_proven_through_the_gateway_too(bench: Bench, ring: Ring) -> None:
+    asked: list[str] = []
+
+    def gateway(request: httpx.Request) -> httpx.Response:
+        text = request.headers["authorization"].removeprefix("Bearer ")
+        asked.append(text)
+        return httpx.Response(200 if isinstance(bench.decide(text), Allowed) else 401)
+
+    transport = httpx.MockTransport(gateway)
+    bench.services._opened["http"] = httpx.AsyncClient(transport=transport)
+    await bench.do("keys.create", name="chat", tenant="acme", keyring=True)
+    rotated = await bench.do("keys.rotate", key="chat", keyring=True)
+    assert rotated.proof[-2:] == tuple(f"generation {number} accepted through the gateway (200)" for number in (2, 1))
+    finished = await bench.do("keys.finish", key="chat", keyring=True)
+    assert finished.ending is Ending.DONE
+    assert "generation 1 is refused through the gateway (401)" in finished.proof
+    assert "generation 2 accepted through the gateway (200)" in finished.proof
+    assert set(asked) == set(ring.entries.values())
+    ring.entries.clear()
+    again = await bench.do("keys.rotate", key="chat", keyring=True)
+    assert "generation 2 still accepted by its entry" in again.proof

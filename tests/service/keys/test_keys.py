@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from console import cli
 from console.access.decision import Allowed, Ask, Body, Denied, decide
 from console.access.mirror import Mirror
 from console.access.types import KEY_PREFIX, digest_of
@@ -357,3 +358,59 @@ async def test_a_revoked_key_is_not_brought_back_by_a_change(bench: Bench) -> No
     for action in ("keys.resume", "keys.suspend"):
         assert (await bench.do(action, key=revoked)).code == "KEY_NOT_LIVE"
     assert isinstance(bench.decide(key), Denied)
+
+
+async def test_the_question_before_a_key_is_destroyed_names_it_by_name_and_id(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.create("chat")
+    identifier = (await bench.do("keys.show", key="chat")).data["id"]
+    globex = Principal("g", Role.PUBLISHER, frozenset({"globex"}))
+    asked: list[str] = []
+
+    def confirm(question: str, **_: Any) -> bool:
+        asked.append(question)
+        return False
+
+    monkeypatch.setattr("click.confirm", confirm)
+    for typed in ("chat", identifier):
+        for action in ("keys.revoke", "keys.suspend", "keys.finish", "keys.withdraw"):
+            called = await cli._called(bench.services, REGISTRY[action], ADMIN, {"key": typed})
+            assert called == f"chat ({identifier}) of tenant acme"
+        assert cli._asked(REGISTRY["keys.revoke"], {"key": typed}, bench.services, called) == ""
+    assert all(f"Revoke a key chat ({identifier}) of tenant acme?" in question for question in asked)
+    revoke = REGISTRY["keys.revoke"]
+    assert await cli._called(bench.services, revoke, globex, {"key": identifier}) == identifier, "another's is not told"
+    assert await cli._called(bench.services, revoke, ADMIN, {"key": "nobody"}) == "nobody"
+
+
+async def test_who_does_not_wait_for_the_proof_has_changed_the_key_and_gets_its_text(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = asyncio.Event()
+
+    async def everywhere(*_: Any, **__: Any) -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("console.keys.journaling.everywhere", everywhere)
+    creating = asyncio.create_task(bench.do("keys.create", name="chat", tenant="acme"))
+    await waiting.wait()
+    creating.cancel()
+    outcome = await creating
+    assert outcome.ending is Ending.PENDING
+    assert "you did not wait for it" in outcome.summary
+    assert isinstance(bench.decide(text_of(outcome)), Allowed)
+    assert [row["outcome"] for row in (await bench.do("audit", limit=1)).data] == ["pending"]
+
+
+async def test_a_plan_is_refused_where_what_it_plans_would_be(bench: Bench) -> None:
+    await bench.create("chat")
+    planned = await bench.do("keys.create", name="chat", tenant="acme", plan=True)
+    assert planned.code == "KEY_EXISTS"
+    planned = await bench.do("keys.edit", key="chat", label=["team=search"], plan=True)
+    assert planned.data["changes"] == {"labels": {"team": "search"}}
+    assert (await bench.do("keys.show", key="chat")).data["labels"] == {}
+    planned = await bench.do("keys.rotate", key="chat", plan=True)
+    assert (planned.revealed, len(planned.data["steps"])) == (None, 5)
+    assert len((await bench.do("keys.show", key="chat")).data["generations"]) == 1

@@ -25,11 +25,11 @@ async def test_the_quota_is_exact_and_an_imported_key_comes_back_as_it_was() -> 
             ends = now + timedelta(days=1)
             return Key(f"k{name}", name, "acme", "o", KeyKind.CLIENT, ("llama",), now, ends, imported=source)
 
-        insertions = (book.insert_key(store, key(f"n{number}"), most=3) for number in range(8))
+        insertions = (book.insert_key(store, key(f"n{number}"), most={"acme": 3}) for number in range(8))
         ended = await asyncio.gather(*insertions, return_exceptions=True)
         refused = [one for one in ended if isinstance(one, Refusal)]
         assert ([one.code for one in refused], ended.count(None)) == (["QUOTA_EXCEEDED"] * 5, 3)
-        named = (book.insert_key(store, key("same"), most=None) for _ in range(4))
+        named = (book.insert_key(store, key("same"), most={}) for _ in range(4))
         ended = await asyncio.gather(*named, return_exceptions=True)
         assert [one.code for one in ended if isinstance(one, Refusal)] == ["KEY_EXISTS"] * 3
         generation = Generation(1, digest_of("x"), "xxxx", now)

@@ -104,8 +104,8 @@ async def test_what_a_key_may_call_is_shown_with_where_it_comes_from(bench: Benc
     (row,) = (await bench.do("keys.import", tenant="acme")).data
     effective = (await bench.do("keys.show", key=row["key"])).data["effective"]
     assert effective == [
-        {"model": "llama", "source": "own", "endpoint": "e1", "clash": "e9"},
-        {"model": "qwen", "source": "published", "endpoint": "e2", "clash": None},
+        {"model": "llama", "source": "own", "endpoint": "e1", "tenant": None, "clash": "e9"},
+        {"model": "qwen", "source": "published", "endpoint": "e2", "tenant": None, "clash": None},
     ]
     await redis.set(PUBLISHED_KEY, "{broken")
     assert (await bench.do("keys.show", key=row["key"])).data["effective"] is None

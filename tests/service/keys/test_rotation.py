@@ -20,7 +20,7 @@ from tests.support.stack import Killed, fault_at
 
 __all__ = ["bench"]
 
-STEPS = {"rotate with a grace": 4, "rotate at once": 4, "finish": 2, "extend": 2, "withdraw": 4}
+STEPS = {"rotate with a grace": 5, "rotate at once": 5, "finish": 3, "extend": 3, "withdraw": 5}
 ACTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "rotate with a grace": ("keys.rotate", {"grace": "300s"}),
     "rotate at once": ("keys.rotate", {"grace": "0"}),

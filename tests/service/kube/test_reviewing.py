@@ -24,6 +24,7 @@ PUBLISHING = {
     "unpublish",
     "publications.publish",
     "publications.unpublish",
+    "publications.update",
     "publications.apply",
     "publications.repair",
     "publications.prune",

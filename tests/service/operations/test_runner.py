@@ -151,6 +151,55 @@ async def test_cancelling_undoes_and_says_so(bench: Bench, deaf: bool) -> None:
     assert not bench.world.there
 
 
+@pytest.mark.parametrize("recovery", list(Recovery))
+async def test_ctrl_c_while_a_line_is_written_is_obeyed_once(bench: Bench, recovery: Recovery) -> None:
+    """Cancelled while it runs, not while it waits: `obey` says so before the cancellation itself arrives."""
+
+    def listen(progress: Progress) -> None:
+        running = asyncio.current_task()
+        if progress.seq == 0 and progress.state is StepState.TAKEN and running is not None:
+            running.cancel()
+
+    _, outcome = await asyncio.create_task(bench.runner.run(bench.operation("a", "b", recovery=recovery), listen))
+    if recovery is Recovery.UNDO:
+        assert (outcome.ending, bench.world.there) == (Ending.CANCELLED, set())
+    else:
+        assert (outcome.ending, bench.world.there) == (Ending.DONE, {"a", "b"})
+
+
+async def test_what_is_finished_rather_than_undone_is_finished_when_it_is_cancelled(bench: Bench) -> None:
+    """There is no way back from what is done, so that stopping would leave it in the middle for ever."""
+    bench.world.faults["after", "b"] = asyncio.CancelledError()
+    new = bench.operation("a", "b", "c", recovery=Recovery.FINISH)
+    task = asyncio.create_task(bench.runner.run(new))
+    await asyncio.sleep(0.2)
+    bench.world.faults.clear()
+    record, outcome = await task
+    assert (outcome.ending, record.state, bench.world.there) == (Ending.DONE, OperationState.DONE, {"a", "b", "c"})
+    assert record.summary == "cancelled when it was too late, and finished"
+    assert "undo a" not in bench.world.log
+
+
+async def test_one_that_cannot_be_finished_is_recoverys(bench: Bench) -> None:
+    bench.world.faults["after", "a"] = asyncio.CancelledError()
+    bench.world.faults["before", "b"] = Failure("away")
+    task = asyncio.create_task(bench.runner.run(bench.operation("a", "b", recovery=Recovery.FINISH)))
+    await asyncio.sleep(0.2)
+    del bench.world.faults["after", "a"]
+    record, outcome = await task
+    assert (outcome.ending, record.state) == (Ending.INTERRUPTED, OperationState.STUCK)
+    bench.world.faults.clear()
+    (ended,) = await recover_once(bench.journal, bench.runner)
+    assert (ended.state, bench.world.there) == (OperationState.DONE, {"a", "b"})
+
+
+async def test_one_that_was_not_begun_is_cancelled(bench: Bench) -> None:
+    bench.world.faults["prepare", "a"] = asyncio.CancelledError()
+    record, outcome = await bench.runner.run(bench.operation("a", "b", recovery=Recovery.FINISH))
+    assert (outcome.ending, record.state) == (Ending.CANCELLED, OperationState.CANCELLED)
+    assert not bench.world.there
+
+
 @pytest.mark.parametrize("moment", ["prepare", "before", "after"])
 @pytest.mark.parametrize("name", ["a", "b", "c"])
 @pytest.mark.parametrize("recovery", list(Recovery))

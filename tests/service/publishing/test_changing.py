@@ -192,14 +192,33 @@ async def test_backends_that_differ_a_lot_are_warned_of(stack: Running) -> None:
     assert "the context differs a lot" in text
 
 
-async def test_a_fallback_is_refused_where_the_gateway_has_no_priorities(stack: Running) -> None:
-    """Before anything is written: the local gateway would refuse the whole route, and answer nobody."""
-    assert (await stack.publish(fallback=[OTHER])).code == "GATEWAY_CONFIG_FAILED"
-    assert await stack.objects(*EVERY_KIND) == []
-    await stack.publish(also=[OTHER])
-    outcome = await stack.do("update", name="llama", fallback=[OTHER])
-    assert (outcome.ending, outcome.code) == (Ending.REFUSED, "GATEWAY_CONFIG_FAILED")
-    assert set(await answered_by(stack, await stack.key("no-fallback"), 24)) == {"deepinfra", "openrouter"}
+async def test_a_fallback_answers_where_the_first_is_out_of_order_and_only_then(stack: Running) -> None:
+    outcome = await stack.publish(fallback=[OTHER])
+    assert outcome.ending is Ending.DONE, outcome
+    key = await stack.key("falls-over")
+    samples = stack.stack._upstreams
+    assert set(await answered_by(stack, key, 6)) == {"deepinfra"}
+    samples.fault("deepinfra", UpstreamFault(status=503))
+    try:
+        assert set(await answered_by(stack, key, 12)) == {"openrouter"}
+        answer = await stack.chat(key, "llama")
+        assert answer.json()["model"] == "meta-llama/llama-3.1-8b-instruct"
+        # What the first has refused is for the client to hear: another would refuse it too, and cost a second time.
+        samples.fault("deepinfra", UpstreamFault(status=400))
+        await until(lambda: _is_answered(stack, key, 400), within=20)
+    finally:
+        samples.fault("deepinfra", UpstreamFault())
+    assert set(await answered_by(stack, key, 6)) == {"deepinfra"}
+    row = (await stack.do("published", name="llama")).data[0]
+    assert [one["priority"] for one in row["backends"]] == [0, 1]
+    assert (await stack.publish(fallback=[OTHER])).ending is Ending.UNCHANGED
+    assert (await stack.do("publications.drift")).data == []
+    assert (await stack.do("update", name="llama", drop=[MODEL])).ending is Ending.DONE
+    assert set(await answered_by(stack, key, 3)) == {"openrouter"}
+
+
+async def _is_answered(stack: Running, key: str, status: int) -> bool:
+    return (await stack.chat(key, "llama")).status_code == status
 
 
 async def test_an_update_of_backends_that_fails_at_any_step_is_as_it_was(stack: Running) -> None:
@@ -376,6 +395,8 @@ async def test_no_kind_of_update_fails_a_request_even_one_that_is_under_way(stac
             ("update", {"also": [OTHER], "retries": "1"}),
             ("update", {"also": [f"{OTHER}=3", f"{MODEL}=1"], "max_connections": "500"}),
             ("update", {"drop": [MODEL]}),
+            ("update", {"fallback": [MODEL]}),
+            ("update", {"drop": [MODEL], "no": ["retries"]}),
             ("update", {"hostname": ["llm.example.com", "other.example.com"]}),
             ("update", {"hostname": ["*.example.com"]}),
             ("keys.edit", {"model": ["llama"], "network": ["127.0.0.0/8"]}),

@@ -99,6 +99,21 @@ async def test_a_declaration_does_not_reach_into_another_tenant_or_publication(s
     assert (await stack.do("publications.apply", file="publications: 1")).code == "INVALID_DECLARATION"
 
 
+async def test_a_plan_is_given_as_manifests_and_nothing_is_written(stack: Running) -> None:
+    values = {"model": MODEL, "name": "new", "tenant": "acme", "fallback": [OTHER]}
+    planned = await stack.do("publish", **values, plan=True, manifests=True)
+    assert planned.ending is Ending.DONE, planned
+    objects = list(yaml.safe_load_all(planned.data.text))
+    assert [one["kind"] for one in objects][-1] == "AIGatewayRoute"
+    assert not any("data" in one for one in objects if one["kind"] == "Secret")
+    assert await stack.entries() == {}
+    assert (await stack.do("publish", **values, manifests=True)).code == "INVALID_PARAMETER"
+    await stack.publish("new")
+    planned = await stack.do("update", name="new", rpm="7", plan=True, manifests=True)
+    assert "requests: 7" in planned.data.text
+    assert await _limits(stack, "requests_per_minute") == {"new": None}
+
+
 async def test_several_are_published_and_one_that_fails_stops_nobody_else(stack: Running) -> None:
     models = (MODEL, "deepinfra/no/such-model", OTHER)
     heard: list[Any] = []
@@ -135,6 +150,27 @@ async def test_stop_and_undo_on_failure(stack: Running) -> None:
     assert set(await stack.entries()) == {"kept", "changed"}
     stopped = await stack.do("publications.apply", file=text, stop=True)
     assert [item.state for item in stopped.items] == ["unchanged", "done", "done", "refused", "not begun"]
+
+
+async def test_several_are_changed_in_the_same_way_or_none_is(stack: Running) -> None:
+    await stack.publish("one", rpm=10)
+    await stack.publish("two", OTHER, rpm=20, burst=5)
+    planned = await stack.do("publications.update", name=("one", "two"), rpm="90", plan=True)
+    assert planned.summary == "update 2 publications: 2 changes"
+    outcome = await stack.do("publications.update", name=("one", "two", "no"), rpm="90", undo_on_failure=True)
+    assert [item.state for item in outcome.items] == ["undone", "undone", "refused"]
+    assert await _limits(stack, "requests_per_minute") == {"one": 10, "two": 20}
+    outcome = await stack.do("publications.update", name=("one", "two"), rpm="90", no=["burst"])
+    assert (outcome.ending, outcome.data) == (Ending.DONE, {"done": 2})
+    assert await _limits(stack, "requests_per_minute") == {"one": 90, "two": 90}
+    assert await _limits(stack, "burst") == {"one": None, "two": None}
+    # Run again, as after an interruption: what is done is unchanged.
+    assert (await stack.do("publications.update", name=("one", "two"), rpm="90")).data == {"unchanged": 2}
+    assert (await stack.do("publications.update", name=("one", "two"))).ending is Ending.REFUSED
+
+
+async def _limits(stack: Running, field: str) -> dict[str, Any]:
+    return {row["name"]: row["limits"][field] for row in (await stack.do("published")).data}
 
 
 async def test_a_cancelled_run_says_what_is_done(stack: Running) -> None:

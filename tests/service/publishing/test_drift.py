@@ -18,7 +18,17 @@ import pytest_asyncio
 from console.access.types import PUBLISHED_KEY
 from console.guard import Principal, Role, system_permit
 from console.k8s.cluster import Cluster
-from console.k8s.types import BACKEND, BACKEND_TRAFFIC_POLICY, SECURITY_POLICY, Ref
+from console.k8s.errors import Forbidden
+from console.k8s.types import (
+    BACKEND,
+    BACKEND_TRAFFIC_POLICY,
+    REFERENCE_GRANT,
+    SECRET,
+    SECURITY_POLICY,
+    Change,
+    Kind,
+    Ref,
+)
 from console.outcome import Ending, Failure
 from console.publishing.diff import cleaned
 from console.publishing.following import follow
@@ -264,7 +274,83 @@ async def test_a_change_by_hand_is_seen_by_whoever_is_up_within_seconds(stack: R
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        stack.services.drift = None
+
+
+async def test_of_a_kind_that_may_not_be_watched_nothing_is_said(
+    stack: Running, kim: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stack.publish()
+    real = Cluster.watch
+
+    def watch(self: Cluster, kind: Kind, **more: Any) -> AsyncIterator[Change]:
+        if kind == SECRET:
+            raise Forbidden("you may not list secrets")
+        return real(self, kind, **more)
+
+    monkeypatch.setattr(Cluster, "watch", watch)
+
+    async def told() -> tuple[str, int | None]:
+        row = (await stack.do("published", name="llama")).data[0]
+        return row["status"], None if row["drift"] is None else len(row["drift"])
+
+    task = asyncio.create_task(follow(stack.services))
+    try:
+        await until(lambda: _is(lambda: _blind(stack), {"Secret"}), within=5)
+        await kim.patch(KIM, TRAFFIC, {"spec": {"timeout": {"http": {"requestTimeout": "7s"}}}})
+        await until(lambda: _is(told, ("drifted", 1)), within=5)
+        # It goes as it came: what is left is that nothing is known of Secrets.
+        await kim.patch(KIM, TRAFFIC, {"spec": {"timeout": {"http": {"requestTimeout": "300s"}}}})
+        await until(lambda: _is(told, ("ready", None)), within=5)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert stack.services.drift is None
+
+
+async def _blind(stack: Running) -> set[str]:
+    return stack.services.drift.blind if stack.services.drift is not None else set()
+
+
+async def test_what_an_operation_is_at_work_on_is_neither_drift_nor_left_over(stack: Running) -> None:
+    await stack.publish()
+    task = asyncio.create_task(follow(stack.services))
+    other = "openrouter/meta-llama/llama-3.1-8b-instruct"
+    reached = asyncio.Event()
+    try:
+        await until(lambda: _is(lambda: _drift_of(stack), []), within=5)
+        with fault_at(8, "before", None, reached):
+            updating = asyncio.create_task(stack.do("update", name="llama", also=[other]))
+            await reached.wait()
+            # Its objects are there, and the publication does not ask for them yet.
+            assert await stack.objects(BACKEND) == ["Backend acme/pub-llama", "Backend acme/pub-llama-96678397"]
+            assert (await stack.do("publications.leftovers")).data == []
+            await asyncio.sleep(0.5)
+            assert await _drift_of(stack) == []
+            updating.cancel()
+            await asyncio.gather(updating, return_exceptions=True)
+        assert (await stack.do("unpublish", name="llama")).ending is Ending.DONE
+        book = stack.services.drift
+        assert book is not None
+        await until(lambda: not book._known, within=5)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _drift_of(stack: Running) -> Any:
+    return (await stack.do("published", name="llama")).data[0]["drift"]
+
+
+async def test_what_all_publications_of_a_tenant_share_is_put_right_too(stack: Running, kim: Cluster) -> None:
+    await stack.publish()
+    await stack.publish("iris", "isvc/globex/iris", tenant="globex")
+    shared = Ref(REFERENCE_GRANT, "modeldeck-authz-from-acme", "modeldeck-system")
+    await kim.delete(KIM, shared)
+    outcome = await stack.do("publications.drift")
+    assert outcome.summary == "1 difference in 1 publication"
+    assert [row["object"] for row in outcome.data] == [str(shared)]
+    assert (await stack.do("publications.repair", name="llama")).ending is Ending.DONE
+    assert await _drift(stack) == []
 
 
 def _count_requests(cluster: Cluster) -> Counter[str]:

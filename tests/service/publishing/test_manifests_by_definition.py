@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from console.config import GatewayLink
 from console.k8s.types import kind_of
+from console.local import bootstrap
 from console.local.kube import KubeServer
 from console.outcome import Refusal
-from console.publishing import backends, limits, listeners
+from console.publishing import backends, gateway_buffer, limits, listeners
 from console.publishing.manifests import grant_for_authorizer, manifests
 from console.publishing.plan import check_name
 from console.publishing.types import Backend, Endpoint, Limits, Origin, Publication, PublicationKind
@@ -28,7 +29,16 @@ from tests.support.examples import examples
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-_KINDS = ("aigatewayroutes", "aiservicebackends", "backend", "httproutes.", "securitypolicies", "referencegrants")
+_KINDS = (
+    "aigatewayroutes",
+    "aiservicebackends",
+    "backend",
+    "httproutes.",
+    "securitypolicies",
+    "referencegrants",
+    "clienttraffic",
+    "gateway",
+)
 _tried: Counter[str] = Counter()
 
 
@@ -61,7 +71,8 @@ _ENDPOINTS = st.one_of(
 )
 _NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}", fullmatch=True)
 _PATH_NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", fullmatch=True)
-_ORIGINS = st.builds(Origin, st.just("catalog"), _NAMES, _NAMES, _ENDPOINTS, st.sampled_from([None, "p"]))
+_SOURCES = st.sampled_from(["catalog", "inferenceservice", "llminferenceservice"])
+_ORIGINS = st.builds(Origin, _SOURCES, _NAMES, _NAMES, _ENDPOINTS, st.sampled_from([None, "p"]))
 
 
 def _maybe(least: int, most: int) -> st.SearchStrategy[int | None]:
@@ -80,7 +91,7 @@ _LIMITS = st.builds(
     tenant_requests_per_minute=_maybe(100, 999),
     model_requests_per_minute=_maybe(1_000, 2**32 - 1),
     retries=_maybe(0, 10),
-    retry_on=st.lists(st.sampled_from(["503", "429", "5xx", "connect-failure"]), max_size=2, unique=True).map(tuple),
+    retry_on=st.lists(st.sampled_from(["503", "429", *limits._TRIGGERS]), max_size=3, unique=True).map(tuple),
     max_connections=_maybe(1, 2**32 - 1),
     max_pending=_maybe(1, 2**32 - 1),
     max_parallel=_maybe(1, 2**32 - 1),
@@ -114,7 +125,7 @@ def publications(draw: st.DrawFn) -> Publication:
         origin = Origin("inferenceservice", "acme/iris", "iris", service)
         limits = dataclasses.replace(limits, tokens_per_hour=None, tokens_per_day=None)
     else:
-        priorities = sorted(draw(st.lists(st.integers(0, 1), max_size=3)))
+        priorities = sorted(draw(st.lists(st.integers(0, 2), max_size=3)))
         others = tuple(
             Backend(draw(_ORIGINS), draw(st.integers(0, 1_000_000)), priority, f"{number:08x}")
             for number, priority in enumerate(priorities)
@@ -171,6 +182,21 @@ async def test_what_is_not_refused_first_is_taken(
         path = kind_of(manifest).path(manifest["metadata"]["namespace"])
         answer = await http.post(path, manifest, dryRun="All", fieldValidation="Strict")
         assert answer.status_code == 201, (answer.text, manifest)
+
+
+async def test_what_the_local_stack_begins_with_and_a_limit_of_the_gateway_are_taken_too(http: Http) -> None:
+    """Its own objects, as far as their kinds are of the gateway's."""
+    objects = bootstrap.manifests(gateway_port=8080, authorizer_port=1, upstreams=Counter())
+    objects.append(gateway_buffer._manifest(None, "modeldeck", "modeldeck-system", "8Mi"))
+    tried = 0
+    for one in objects:
+        if one["apiVersion"].partition("/")[0].endswith(("gateway.networking.k8s.io", "envoyproxy.io")):
+            kind = kind_of(one)
+            path = kind.path(one["metadata"].get("namespace"))
+            answer = await http.post(path, one, dryRun="All", fieldValidation="Strict")
+            assert answer.status_code == 201, (answer.text, one)
+            tried += 1
+    assert tried >= 6
 
 
 async def test_both_were_tried(http: Http) -> None:

@@ -19,7 +19,9 @@ from console.k8s.types import (
     BACKEND,
     BACKEND_SECURITY_POLICY,
     BACKEND_TRAFFIC_POLICY,
+    CLIENT_TRAFFIC_POLICY,
     HTTP_ROUTE,
+    LLM_INFERENCE_SERVICE,
     NAMESPACE,
     SECRET,
     SECURITY_POLICY,
@@ -27,14 +29,16 @@ from console.k8s.types import (
 )
 from console.keys.quotas import MAX_PUBLICATIONS, MAX_RPM
 from console.operations.types import Progress, StepState
-from console.outcome import Ending
+from console.outcome import Ending, Failure
+from console.publishing import holders
 from console.publishing.types import Effect, Plan
 from console.services import Services
-from tests.support.stack import ADMIN, Running
+from tests.support.stack import ADMIN, Running, fault_at
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+REQUESTS = Ref(CLIENT_TRAFFIC_POLICY, "modeldeck-requests", "modeldeck-system")
 EVERY_KIND = (
     SECRET,
     BACKEND,
@@ -191,6 +195,105 @@ async def test_an_inference_service_of_either_kind_is_published(stack: Running) 
     assert answer.status_code == 404
 
 
+async def test_an_llm_inference_service_is_published_and_one_of_its_adapters_stands_in(stack: Running) -> None:
+    port = await stack.stack._upstreams.add("llm", token=None)
+    cluster = await stack.cluster()
+    permit = system_permit("make a service")
+    service = {
+        "apiVersion": "serving.kserve.io/v1alpha2",
+        "kind": "LLMInferenceService",
+        "metadata": {
+            "name": "poems",
+            "namespace": "acme",
+            "annotations": {"local.modeldeck.dev/upstream": f"127.0.0.1:{port}"},
+        },
+        "spec": {
+            "model": {"uri": "hf://x/y", "name": "x/y", "lora": {"adapters": [{"name": "haiku", "uri": "hf://h"}]}},
+            "replicas": 1,
+        },
+    }
+    await cluster.apply(permit, service)
+    ref = Ref(LLM_INFERENCE_SERVICE, "poems", "acme")
+    await until(lambda: _is_ready(stack, ref), within=10)
+    outcome = await stack.publish("poems", "llmisvc/acme/poems", tenant="acme", fallback=["llmisvc/acme/poems/haiku"])
+    assert outcome.ending is Ending.DONE, outcome
+    answer = await stack.chat(await stack.key("poet"), "poems")
+    assert answer.headers["x-sample-upstream"] == "llm"
+    assert answer.json()["model"] == "x/y"
+    kinds = {target.split()[0] for target in outcome.data["objects"]}
+    assert kinds == {"Backend", "AIServiceBackend", "BackendTrafficPolicy", "SecurityPolicy", "AIGatewayRoute"}
+    declared = await stack.do("publications.export", name="poems", declaration=True)
+    assert "llmisvc/acme/poems/haiku" in str(declared.data)
+    assert (await stack.publish("poems", "llmisvc/acme/poems", fallback=["llmisvc/acme/poems/haiku"])).ending is (
+        Ending.UNCHANGED
+    )
+    assert (await stack.publish("p", "llmisvc/acme/poems", type="traditional")).code == "INVALID_PARAMETER"
+    assert (await stack.publish("p", "llmisvc/acme/none")).code == "MODEL_NOT_FOUND"
+    await cluster.delete(permit, ref)
+
+
+async def _is_ready(stack: Running, ref: Ref) -> bool:
+    found = await (await stack.cluster()).get(ref) or {}
+    conditions = found.get("status", {}).get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+async def test_the_operator_decides_how_a_service_is_called(stack: Running) -> None:
+    outcome = await stack.publish("local", "isvc/acme/llama-local", type="traditional")
+    assert outcome.ending is Ending.DONE, outcome
+    assert (outcome.data["kind"], outcome.data["url"].partition("/t/")[2]) == (
+        "traditional",
+        "acme/v1/models/local:predict",
+    )
+
+
+async def test_a_long_prompt_is_taken_and_a_gateway_that_would_refuse_it_is_told_of(stack: Running) -> None:
+    planned = await stack.publish(plan=True)
+    assert not any("413" in warning for warning in planned.data.warnings)
+    await stack.publish()
+    key = await stack.key("long")
+    long = [{"role": "user", "content": "word " * 200_000}]
+    assert (await stack.chat(key, "llama", messages=long)).status_code == 200
+    try:
+        refused = await stack.do("gateway.buffer", size="64Ki")
+        assert (refused.ending, "is managed by modeldeck-local" in refused.summary) == (Ending.REFUSED, True), refused
+        outcome = await stack.do("gateway.buffer", size="64Ki", take_over=True)
+        assert outcome.ending is Ending.DONE, outcome
+        assert (await stack.do("gateway.buffer", size="64Ki")).ending is Ending.UNCHANGED
+        planned = await stack.publish("other", plan=True)
+        assert any("more than 64 KiB is answered 413" in warning for warning in planned.data.warnings)
+        await until(lambda: _is_refused(stack, key, long), within=10)
+        # One that fails is undone.
+        with fault_at(0, "after", Failure("the network is down")):
+            assert (await stack.do("gateway.buffer", size="1Mi", take_over=True)).ending is Ending.FAILED
+        assert await _buffer(stack) == "64Ki"
+        # Without any, it gets one of ours, and loses it again where that fails.
+        await (await stack.cluster()).delete(system_permit("by hand"), REQUESTS)
+        with fault_at(0, "after", Failure("the network is down")):
+            assert (await stack.do("gateway.buffer", size="1Mi")).ending is Ending.FAILED
+        assert await _buffer(stack) is None
+    finally:
+        assert (await stack.do("gateway.buffer", size="8Mi", take_over=True)).ending is Ending.DONE
+    assert (await stack.chat(key, "llama", messages=long)).status_code == 200
+
+
+async def test_how_large_a_request_may_be_is_for_who_has_every_tenant(stack: Running) -> None:
+    mine = Principal("a", Role.ADMIN, frozenset({"acme"}))
+    assert (await stack.do("gateway.buffer", who=mine, size="1Mi")).code == "TENANT_FORBIDDEN"
+    assert (await stack.do("gateway.buffer", who=Principal("p", Role.PUBLISHER), size="1Mi")).status == 403
+    for size in ("1", "2Gi", "much", "-1Mi"):
+        assert (await stack.do("gateway.buffer", size=size)).code == "INVALID_PARAMETER"
+
+
+async def _buffer(stack: Running) -> str | None:
+    found = await (await stack.cluster()).get(REQUESTS)
+    return None if found is None else str(found["spec"]["connection"]["bufferLimit"])
+
+
+async def _is_refused(stack: Running, key: str, messages: list[dict[str, str]]) -> bool:
+    return (await stack.chat(key, "llama", messages=messages)).status_code == 413
+
+
 async def test_limits_are_enforced_per_key_and_changed_in_place(stack: Running) -> None:
     await stack.publish(rpm=3)
     first, second = await stack.key("limit-1"), await stack.key("limit-2")
@@ -327,3 +430,41 @@ async def test_a_tenants_quota_holds_for_what_is_published_and_for_its_limits(st
         assert (row["publications"], row["max_rpm"]) == ("1/1", 60)
     finally:
         await annotate({})
+
+
+async def test_no_key_is_left_with_a_model_that_goes_or_never_came(stack: Running) -> None:
+    """Whoever is quicker: a key that is made while a model is published, or while it is removed."""
+    reached = asyncio.Event()
+    with fault_at(2, "before", None, reached):
+        publishing = asyncio.create_task(stack.publish())
+        await reached.wait()
+        refused = await stack.do("keys.create", name="early", tenant="acme", kind="admin", model=["llama"])
+        assert (refused.ending, refused.code) == (Ending.REFUSED, "OPERATION_UNDER_WAY")
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+    await stack.publish()
+    await stack.publish("other")
+    await stack.key("own", kind="admin", model=["other"])
+    with pytest.MonkeyPatch.context() as patched:
+        real = holders.holders
+
+        async def while_it_is_planned(call: Any, publication: Any) -> Any:
+            found = await real(call, publication)
+            await stack.key("quick", kind="admin", model=["llama"])
+            return found
+
+        patched.setattr(holders, "holders", while_it_is_planned)
+        outcome = await stack.do("unpublish", name="llama")
+    assert (outcome.ending, outcome.code) == (Ending.REFUSED, "CHANGED_MEANWHILE")
+    reached.clear()
+    with fault_at(2, "before", None, reached):
+        removing = asyncio.create_task(stack.do("unpublish", name="llama"))
+        await reached.wait()
+        refused = await stack.do("keys.edit", key="own", model=["other", "llama"])
+        assert (refused.ending, refused.code) == (Ending.REFUSED, "OPERATION_UNDER_WAY")
+        removing.cancel()
+        ended = await removing
+    # There is no way back from a route that is gone: it is finished, and says so.
+    assert (ended.ending, ended.summary) == (Ending.DONE, "llama is not published any more")
+    models = {row["name"]: row["models"] for row in (await stack.do("keys.list")).data if row["state"] != "revoked"}
+    assert not any("llama" in some for some in models.values()), models

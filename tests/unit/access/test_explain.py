@@ -53,6 +53,9 @@ def ask(model: str | None = "own", client: str | None = "10.1.2.3", body: Body =
         (world(), ask(None, body=Body.MALFORMED), "body is JSON", 400),
         (world(), ask(None, body=Body.NO_MODEL), "body names a model", 400),
         (world(), ask("other"), "model is in the key's list", 404),
+        (world(tenants=frozenset({"p2"})), ask("shared"), None, 200),
+        (world(tenants=frozenset({"p1"})), ask("shared"), "model's tenant may be called", 404),
+        (world(tenants=frozenset({"p9"})), ask(), None, 200),
         (world(BOUND), ask(), None, 200),
         (world(Restrictions(own_project=frozenset({"shared"}))), ask("shared"), "key is of the model's project", 403),
         (world(BOUND, project_id=None), ask(), "key is of the model's project", 403),
@@ -144,3 +147,54 @@ def test_half_of_a_fence_is_none(networks: str) -> None:
 def test_malformed_restrictions_are_refused_whole(raw: str) -> None:
     with pytest.raises(Malformed):
         parse_restrictions(raw)
+
+
+MDK = "mdk_client_0000000000000000000000000000000000000000000_38h12c"
+
+
+def test_a_key_of_the_form_with_a_checksum_is_a_clients_and_a_mistyped_one_is_told_as_such() -> None:
+    entry = KeyEntry(digest_of(MDK), {"own": OWN}, key_id="k1", labels=(("team", "search"),))
+    snapshot = Snapshot(Entries.of([entry]), {"shared": SHARED})
+    found = explain(snapshot, digest_of(MDK), MDK, ask("shared"), now=NOW, prefix="x")
+    assert found.status == 200
+    assert {one.rule: one.found for one in found.findings}["key is known"] == "k1, team=search"
+    told = list(as_budgateway(snapshot, digest_of(MDK), MDK, ask("shared"), now=NOW, has_twin=True))
+    assert told == ["it gives published models to texts that begin with bud_client alone: it would answer 404"]
+    assert list(as_budgateway(snapshot, digest_of(MDK), MDK, ask("own"), now=NOW, has_twin=True)) == []
+    wrong = MDK[:-1] + "d"
+    denied = decide_for(snapshot, digest_of(wrong), wrong, ask("own"), now=NOW)
+    assert isinstance(denied, Denied)
+    assert (denied.status, denied.code) == (401, "mistyped_api_key")
+    assert wrong not in denied.message
+    as_known = KeyEntry(digest_of(wrong), {"own": OWN})
+    snapshot = Snapshot(Entries.of([as_known]), {})
+    assert isinstance(decide_for(snapshot, digest_of(wrong), wrong, ask("own"), now=NOW), Allowed)
+
+
+def test_a_key_bound_to_tenants_lists_what_it_may_call_and_a_budgateway_would_not_know() -> None:
+    snapshot = world(tenants=frozenset({"p1"}))
+    entry = snapshot.keys.get(DIGEST)
+    assert entry is not None
+    assert set(snapshot.models_of(entry, CLIENT)) == {"own"}
+    assert set(world().models_of(entry, CLIENT)) == {"own"}
+    (told,) = as_budgateway(snapshot, DIGEST, CLIENT, ask("shared"), now=NOW, has_twin=True)
+    assert told == "it knows no tenants of a key: it would let the key call shared"
+
+
+@pytest.mark.parametrize("tenants", ["acme", [], ["acme", 1], {}])
+def test_tenants_that_cannot_be_read_refuse_the_key(tenants: object) -> None:
+    value = encode_entry({}, key_id="k", user_id=None, project_id=None, tenant="acme", generation=1)
+    broken = value.replace('"generation":1', '"generation":1,"tenants":' + str(tenants).replace("'", '"'))
+    if isinstance(tenants, str):
+        broken = value.replace('"generation":1', '"generation":1,"tenants":"acme"')
+    assert parse_keys(f"api_key:{DIGEST}", broken).entries == ()
+
+
+def test_what_is_written_of_tenants_and_labels_is_read_again() -> None:
+    value = encode_entry(
+        {}, key_id="k", user_id=None, project_id=None, tenant="acme", generation=1,
+        tenants=frozenset({"b", "a"}), labels={"team": "search", "env": "prod"},
+    )  # fmt: skip
+    (entry,) = parse_keys(f"api_key:{DIGEST}", value).entries
+    assert entry.tenants == {"a", "b"}
+    assert entry.labels == (("env", "prod"), ("team", "search"))

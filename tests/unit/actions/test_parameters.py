@@ -64,6 +64,7 @@ def test_text_becomes_what_the_kind_says() -> None:
         ({"name": "n", "grace": "soon"}, "duration"),
         ({"name": "n", "grace": "-5m"}, "duration"),
         ({"name": "n", "kind": "clint"}, "did you mean client"),
+        ({"name": "n", "kind": []}, "one value, and no list"),
         ({"name": "n", "all": "yes"}, "yes or no"),
         ({"name": "x" * 2000}, "2000 characters"),
         ({"name": "a\x1b[31m"}, "cannot be printed"),

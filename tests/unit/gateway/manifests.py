@@ -14,7 +14,14 @@ SYSTEM = "gateway-system"
 UPSTREAM_HEADERS = [
     f"x-modeldeck-{name}" for name in ("model", "endpoint-id", "model-id", "project-id", "key-id", "tenant")
 ]
-CONTRACT_HEADERS = ["authorization", "content-type", "x-forwarded-for", "x-request-id", "x-ai-eg-model", "x-modeldeck-body"]
+CONTRACT_HEADERS = [
+    "authorization",
+    "content-type",
+    "x-forwarded-for",
+    "x-request-id",
+    "x-ai-eg-model",
+    "x-modeldeck-body",
+]
 
 
 def manifest(

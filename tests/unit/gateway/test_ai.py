@@ -68,7 +68,7 @@ NOT_ACCEPTED: list[tuple[dict[str, Any], str]] = [
     ({"rule__backendRefs": [{"name": "gone"}]}, "AIServiceBackend gone.ns not found"),
     ({"rule__backendRefs": [{"name": "m"}] * 17}, "has 17 backends, and 16 are possible"),
     ({"rule__matches": [{"path": {"value": "/x"}}]}, "spec.rules[0].matches[0].path is not supported"),
-    ({"ref__priority": 1}, "spec.rules[0].backendRefs[0].priority is not supported"),
+    ({"ref__priority": -1}, "spec.rules[0].backendRefs[0].priority is -1"),
     ({"ref__bodyMutation": {}}, "spec.rules[0].backendRefs[0].bodyMutation is not supported"),
     ({"ref__kind": "InferencePool"}, "an InferencePool is not supported"),
     ({"ref__namespace": "elsewhere"}, "no ReferenceGrant permits AIServiceBackend elsewhere/m"),
@@ -94,7 +94,7 @@ def test_an_accepted_route_that_becomes_unacceptable_is_closed() -> None:
     """The HTTPRoute of before is still there; it must not go on without what is missing now."""
     before = aged([gateway_class(), gateway(PORT), *changed()])
     made = aged([dict(one) for one in generated_objects(Snapshot(before)).objects])
-    after = aged([gateway_class(), gateway(PORT), *changed(ref__priority=1)])
+    after = aged([gateway_class(), gateway(PORT), *changed(ref__bodyMutation={})])
     now = World(translate(Snapshot([*after, *made]), Settings(directory=DIRECTORY)))
     assert now.answers("ns/m") == [500, 500]
     assert "AIGatewayRoute ns/m is not accepted" in now.said("HTTPRoute", "m")[2]

@@ -104,6 +104,7 @@ LEAKS = [
     ('inline_string: "hushhush"', "hushhush"),
     ('{"password":"hushhush"}', "hushhush"),
     ("the key bud_client_0123456789abcdef was", "bud_client_0123456789abcdef"),
+    ("the key mdk_client_0123456789abcdef was", "mdk_client_0123456789abcdef"),
 ]
 
 

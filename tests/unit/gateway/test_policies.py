@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,7 +130,6 @@ SECURITY_FIELDS = ["apiKeyAuth", "authorization", "basicAuth", "cors", "csrf", "
 EXT_AUTH_FIELDS = ["grpc", "contextExtensions", "includeRouteMetadata", "nonsense"]
 TRAFFIC_FIELDS = [
     "loadBalancer",
-    "healthCheck",
     "faultInjection",
     "responseOverride",
     "http2",
@@ -163,6 +163,22 @@ def test_traffic_settings_that_are_not_supported_are_named(field: str) -> None:
         http_route("ns", "r", rule("/", "a")), traffic_policy("ns", "t", target("HTTPRoute", "r"), **{field: {}})
     )
     assert made.said("BackendTrafficPolicy", "t")[2] == f"spec.{field} is not supported by the local gateway."
+    assert made.answers() == [500]
+
+
+@pytest.mark.parametrize(
+    ("check", "sentence"),
+    [
+        ({}, "spec.healthCheck.passive is missing"),
+        ({"active": {"timeout": "1s"}}, "spec.healthCheck.active is not supported by the local gateway"),
+        ({"passive": {"alwaysEjectOneEndpoint": True}}, "spec.healthCheck.passive.alwaysEjectOneEndpoint is not"),
+        ({"passive": {"interval": "0s"}}, "spec.healthCheck.passive.interval is zero"),
+    ],
+)
+def test_a_health_check_that_cannot_be_made_is_named(check: dict[str, Any], sentence: str) -> None:
+    policy = traffic_policy("ns", "t", target("HTTPRoute", "r"), healthCheck=check)
+    made = world(http_route("ns", "r", rule("/", "a")), policy)
+    assert sentence in made.said("BackendTrafficPolicy", "t")[2]
     assert made.answers() == [500]
 
 
@@ -283,3 +299,60 @@ def test_on_a_listener_without_its_gate_a_route_is_closed() -> None:
     for route in by_name.values():
         assert set(route["typed_per_filter_config"]) == {STANDARD_GATE.name, "ext_authz.gone"}
         assert all(told["disabled"] for told in route["typed_per_filter_config"].values())
+
+
+def test_whom_the_gateways_own_policy_names_is_asked_by_the_gate_itself() -> None:
+    """What a route says makes Envoy build a client for each request; a route that agrees with the gate says nothing."""
+    made = world(
+        http_route("ns", "r", rule("/", "a")),
+        http_route("ns", "same", rule("/same", "a")),
+        http_route("ns", "other", rule("/other", "a")),
+        *service(SYSTEM, "authz", 1002),
+        security_policy(SYSTEM, "all", target("Gateway", "gw")),
+        security_policy("ns", "same", target("HTTPRoute", "same")),
+        security_policy("ns", "other", target("HTTPRoute", "other")),
+    )
+    listener = next(iter(made.translation.listeners.values()))
+    (name,) = gate_names(listener)
+    assert name != STANDARD_GATE.name, "it asks somebody else: connections that are open are not to mistake it"
+    filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+    (asked,) = [one["typed_config"]["http_service"] for one in filters if one["name"] == name]
+    assert asked["server_uri"]["cluster"] in made.translation.clusters
+    (under,) = made.routes("ns/r/")
+    assert under["typed_per_filter_config"][name]["check_settings"] == {}
+    (other,) = made.routes("ns/other")
+    said = other["typed_per_filter_config"][name]["check_settings"]["http_service"]
+    assert said["server_uri"]["cluster"] != asked["server_uri"]["cluster"]
+
+
+# --- keys that the gateway checks itself ---------------------------------------------------------------------------
+
+
+def native(path: str = "/authz", **ext: Any) -> Object:
+    policy = security_policy("ns", "s", target("HTTPRoute", "r"), **ext)
+    policy["metadata"]["annotations"] = {"modeldeck.dev/access": "native"}
+    policy["spec"]["extAuth"]["http"]["path"] = path
+    return policy
+
+
+@pytest.mark.parametrize(("path", "model"), [("/authz", None), ("/authz/model/a%2Fb", "a/b")])
+def test_a_route_says_which_model_it_stands_for_where_the_gateway_checks_keys(path: str, model: str | None) -> None:
+    made = world(http_route("ns", "r", rule("/", "a")), native(path), key_table=Path("/keys"))
+    (route,) = made.routes()
+    said = route["metadata"]["filter_metadata"]["extract"]["native"]
+    assert said.get("model") == model
+    assert ",x-modeldeck-key-id," in said["headers"]
+    assert any("disabled" not in told for told in route["typed_per_filter_config"].values()), "the rest is asked about"
+
+
+@pytest.mark.parametrize("problem", ["no-table", "another-path", "body", "another-word"])
+def test_what_the_gateway_cannot_check_it_asks_about(problem: str) -> None:
+    policy = native("/decide" if problem == "another-path" else "/authz")
+    if problem == "body":
+        policy["spec"]["extAuth"]["bodyToExtAuth"] = {"maxRequestBytes": 100}
+    if problem == "another-word":
+        policy["metadata"]["annotations"] = {"modeldeck.dev/access": "nativ"}
+    table = {} if problem == "no-table" else {"key_table": Path("/keys")}
+    (route,) = world(http_route("ns", "r", rule("/", "a")), policy, **table).routes()
+    assert "metadata" not in route
+    assert any("disabled" not in told for told in route["typed_per_filter_config"].values())

@@ -53,7 +53,7 @@ def aged(objects: list[Object]) -> list[Object]:
     return objects
 
 
-def world(*objects: Object, own_gateway: Object | None = None) -> World:
+def world(*objects: Object, own_gateway: Object | None = None, **described: Any) -> World:
     """A Gateway ``gw``, a Service ``a`` with an endpoint and one ``authz``, and the objects given."""
     base = [
         gateway_class(),
@@ -64,4 +64,4 @@ def world(*objects: Object, own_gateway: Object | None = None) -> World:
     ]
     everything = aged([*base, *objects])
     made = aged([dict(one) for one in generated_objects(Snapshot(everything)).objects])
-    return World(translate(Snapshot([*everything, *made]), Settings(directory=DIRECTORY, ca_file=CA)))
+    return World(translate(Snapshot([*everything, *made]), Settings(directory=DIRECTORY, ca_file=CA, **described)))

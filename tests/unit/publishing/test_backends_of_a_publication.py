@@ -11,7 +11,7 @@ from console.config import GatewayLink
 from console.outcome import Refusal
 from console.publishing import backends
 from console.publishing.manifests import backend_name, credential_of, manifests
-from console.publishing.origins import Found
+from console.publishing.origins import Found, named
 from console.publishing.types import Endpoint, Origin, Publication, PublicationKind
 
 
@@ -29,7 +29,7 @@ async def a_publication(kind: PublicationKind = PublicationKind.OPENAI, **change
 
 
 def shares(publication: Publication) -> list[tuple[str, int, int]]:
-    return [(backends.named(one.origin), one.weight, one.priority) for one in publication.backends]
+    return [(named(one.origin), one.weight, one.priority) for one in publication.backends]
 
 
 async def test_weights_and_fallbacks_in_the_order_of_their_turn() -> None:
@@ -74,8 +74,6 @@ async def test_the_route_names_every_backend_with_its_weight_its_turn_and_its_ow
     for kind in ("Secret", "Backend", "BackendTLSPolicy", "AIServiceBackend", "BackendSecurityPolicy"):
         assert of_backends[kind] == 3
     assert [credential_of(publication, one) for one in made if one["kind"] == "Secret"] == ["p", "p", "p"]
-    with pytest.raises(Refusal, match="p/c cannot be a fallback"):
-        backends.refuse_fallbacks(publication)
 
 
 async def test_what_is_to_be_known_of_a_new_backend_is_told() -> None:

@@ -133,15 +133,17 @@ def test_a_day_without_a_global_limiter_is_told_for_what_it_is() -> None:
 
 
 def test_a_fallback_is_another_try() -> None:
-    assert limits.traffic(a_publication(fallbacks=2), LOCAL, "x")["retry"] == {
+    spec = limits.traffic(a_publication(fallbacks=2), LOCAL, "x")
+    assert spec["retry"] == {
         "numRetries": 2,
         "numAttemptsPerPriority": 1,
-        "retryOn": {
-            "triggers": ["connect-failure", "refused-stream", "retriable-status-codes"],
-            "httpStatusCodes": [503],
-        },
+        "retryOn": {"triggers": ["connect-failure", "refused-stream", "reset-before-request", "gateway-error"]},
     }
-    assert "retry" not in limits.traffic(a_publication(), LOCAL, "x")
+    # And a backend that is out of order is not asked each time anew.
+    assert spec["healthCheck"]["passive"]["consecutiveGatewayErrors"] == 5
+    alone = limits.traffic(a_publication(), LOCAL, "x")
+    assert "retry" not in alone
+    assert "healthCheck" not in alone
     assert limits.traffic(a_publication(retries=0), LOCAL, "x")["retry"] == {"numRetries": 0}
 
 

@@ -81,7 +81,7 @@ def test_what_looks_like_a_key_is_hidden(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        'File "/work/console/keys/rotation.py", line 12, in rotate_with_grace',
+        'File "/srv/modeldeck/console/keys/rotation.py", line 12, in rotate_with_grace',
         "AttributeError: 'NoneType' object has no attribute 'published_model_info'",
         "no route to host redis://valkey.internal:6379/0",
         "deepseek-ai/DeepSeek-R1-Distill is not published",

@@ -7,6 +7,7 @@ what it was to guard answers 500.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,10 +22,10 @@ from console.local.gateway.translate.credentials import Credential, read_credent
 from console.local.gateway.translate.gateways import Gateways, read_gateways
 from console.local.gateway.translate.global_limits import limiter_cluster
 from console.local.gateway.translate.limits import Tier
-from console.local.gateway.translate.reading import readable
+from console.local.gateway.translate.reading import Unfit, readable
 from console.local.gateway.translate.routing import read_routes, route_all, route_configuration
 from console.local.gateway.translate.rules import Plan
-from console.local.gateway.translate.security import STANDARD_GATE, Authorization, read_security_policy
+from console.local.gateway.translate.security import STANDARD_GATE, Authorization, Gate, read_security_policy
 from console.local.gateway.translate.settings import LIMITER_CLUSTER, Settings, system_ca_file
 from console.local.gateway.translate.statuses import object_statuses
 from console.local.gateway.translate.tls import read_tls_policies
@@ -85,10 +86,10 @@ def translate(snapshot: Snapshot, settings: Settings) -> Translation:
         ),
         clients=attach("ClientTrafficPolicy", snapshot, gateways, routes, _client, targets=("Gateway",)),
         tls=read_tls_policies(snapshot, settings.ca_file or system_ca_file()),
+        key_table=settings.key_table is not None,
     )
-    plan.gates = tuple(
-        sorted({STANDARD_GATE, *(held.value.gate for held in plan.security.holding.values() if held.value)})
-    )
+    plan.finished = _finished_gates(plan)
+    plan.gates = tuple(sorted(plan.finished.values()))
     clients = _client_settings(gateways, plan.clients)
     routing = route_all(routes, plan, ai, settings.controller_name)
     ports = {one.bound: one.gateway for one in gateways.served_listeners()}
@@ -106,6 +107,27 @@ def translate(snapshot: Snapshot, settings: Settings) -> Translation:
         object_statuses(snapshot, settings, gateways, routing, plan, ai, credentials),
         ports,
     )
+
+
+def _finished_gates(plan: Plan) -> dict[Gate, Gate]:
+    """Every gate that policies ask for, with whom it asks by itself: the one that the Gateway's own policy names."""
+    found = {STANDARD_GATE: STANDARD_GATE}
+    for scope, held in plan.security.holding.items():
+        authorization = held.value
+        if authorization is None:
+            continue
+        gate = authorization.gate
+        there = found.setdefault(gate, gate)
+        if scope.target.kind != "Gateway" or there.standing:
+            continue
+        try:
+            tls = {plan.tls.of(one.key) for one in authorization.destinations}
+        except Unfit:
+            continue
+        if len(tls) == 1:
+            cluster = plan.clusters.add(authorization.destinations, tls=tls.pop())
+            found[gate] = replace(gate, standing=json.dumps(authorization.service(cluster)))
+    return found
 
 
 def _security(one: Mapping[str, Any], snapshot: Snapshot) -> Authorization | None:

@@ -52,12 +52,14 @@ class AiBackend:
     model    the name that the upstream knows the model by; None leaves the client's
     prefix   of the upstream's OpenAI API, in the place of ``/v1``; None leaves the path
     headers  fields of envoy.config.route.v3.WeightedCluster.ClusterWeight
+    priority 0 is asked first
     """
 
     model: str | None = None
     prefix: str | None = None
     headers: dict[str, Any] = field(default_factory=dict)
     credential: Credential | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,7 @@ def _read_route(one: Object, snapshot: Snapshot, credentials: CredentialPolicies
         rule, http_rule = _read_rule(one, node, snapshot, credentials)
         rules.append(replace(rule, costs=costs))
         http_rules.append(http_rule)
-        priorities += [f"{index}:{ref.text('name')}:0" for ref in node.nodes("backendRefs")]
+        priorities += [f"{index}:{ref.text('name')}:{ref.number('priority', 0)}" for ref in node.nodes("backendRefs")]
     http_rules.append(
         {
             "name": ROUTE_NOT_FOUND,
@@ -274,8 +276,6 @@ def _read_backend(
     ref.only("name", "namespace", "group", "kind", "weight", "priority", "modelNameOverride", "headerMutation")
     if ref.has("group") or ref.has("kind"):
         raise Unsupported(f"{ref.path}: an {ref.raw('kind')} is not supported by the local gateway")
-    if ref.number("priority", 0) != 0:
-        raise Unsupported(f"{ref.at('priority')} is not supported by the local gateway")
     namespace, name = ref.text("namespace", namespace_of(one)), ref.text("name")
     source = Reference(AI_GATEWAY, "AIGatewayRoute", namespace_of(one))
     if not snapshot.permits(source, Reference(AI_GATEWAY, "AIServiceBackend", namespace, name)):
@@ -293,6 +293,7 @@ def _read_backend(
         service.prefix,
         {key: [*service.headers.get(key, ()), *own.get(key, ())] for key in {*service.headers, *own}},
         service.credential,
+        ref.number("priority", 0),
     )
     if reference["namespace"] == namespace_of(one):
         del reference["namespace"]

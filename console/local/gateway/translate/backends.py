@@ -54,12 +54,14 @@ class Destination:
     port       of the Service; 0 for a Backend
     endpoints  none where nothing is ready: such a destination answers 503, as a Service without pods does
     dns        whether the endpoints are names that Envoy has to resolve
+    fallback   asked only where those that are none are out of order
     """
 
     key: Key
     port: int
     endpoints: tuple[Endpoint, ...] = ()
     dns: bool = False
+    fallback: bool = False
 
     @property
     def label(self) -> str:
@@ -170,7 +172,7 @@ def read_backend(one: Object, snapshot: Snapshot) -> Destination:
         Unfit: it cannot be honoured.
     """
     spec = spec_of(one)
-    spec.only("type", "endpoints")
+    spec.only("type", "endpoints", "fallback")
     spec.choice("type", ("Endpoints",), "Endpoints")
     nodes = spec.nodes("endpoints")
     if not nodes:
@@ -200,7 +202,8 @@ def read_backend(one: Object, snapshot: Snapshot) -> Destination:
             services += _endpoints_by_dns_name(service[2], service[1], port, hostname or name, snapshot)
     if names and (addresses or services):
         raise Unsupported("spec.endpoints: names beside addresses or Services are not supported by the local gateway")
-    return Destination(key_of(one), 0, tuple(names or [*addresses, *services]), dns=bool(names))
+    endpoints = tuple(names or [*addresses, *services])
+    return Destination(key_of(one), 0, endpoints, dns=bool(names), fallback=spec.flag("fallback", False))
 
 
 def _endpoints_by_dns_name(

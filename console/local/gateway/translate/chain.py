@@ -1,7 +1,7 @@
 """The listener: what every request passes, in which order (envoy.config.listener.v3.Listener).
 
     headers that clients may not send are removed, the client's address is that of its connection
-    extract            the model, from the body
+    extract            the model, from the body; and keys that need no question, where a route says so
     ext_authz.…        the gates; each route names the one that it uses
     retry_after, local_ratelimit
     ratelimit          global limits, where there is a service that counts them
@@ -27,6 +27,7 @@ from console.local.gateway.translate.filters import direct_response
 from console.local.gateway.translate.global_limits import global_limits_filter
 from console.local.gateway.translate.limits import FILTER_NAME, retry_after_filter
 from console.local.gateway.translate.metering import METADATA, decompress_filter, meter_filter
+from console.local.gateway.translate.native import checking, uses_log
 from console.local.gateway.translate.replies import local_reply_config, openai_error_text
 from console.local.gateway.translate.security import BODY_HEADER, GATE_PREFIX, MODEL_HEADER, Gate, leave_alone
 from console.local.gateway.translate.settings import LIMITS_FILE, Settings
@@ -100,7 +101,7 @@ def _connection_manager(port: int, gates: Sequence[Gate], settings: Settings) ->
         "stat_prefix": stat_prefix(port),
         "rds": {"route_config_name": name, "config_source": settings.source(settings.routes_file(name))},
         "http_filters": [
-            extract_filter(),
+            extract_filter(checking(settings.key_table) if settings.key_table else ""),
             *(gate.filter() for gate in gates),
             retry_after_filter(),
             {
@@ -161,8 +162,9 @@ def _client_headers(settings: Settings) -> dict[str, Any]:
 
 def _access_log(settings: Settings) -> list[dict[str, Any]]:
     """One JSON line per request. No Authorization, no query: a key may be in either."""
+    uses = [uses_log(settings.key_table)] if settings.key_table else []
     if settings.access_log is None:
-        return []
+        return uses
     line = {
         "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
         "id": "%REQ(X-REQUEST-ID)%",
@@ -200,4 +202,4 @@ def _access_log(settings: Settings) -> list[dict[str, Any]]:
             ],
         },
     }
-    return [{"name": "file", "typed_config": log}]
+    return [{"name": "file", "typed_config": log}, *uses]

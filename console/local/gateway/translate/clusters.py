@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from console.local.gateway.translate import fallback
 from console.local.gateway.translate.backends import Destination, Endpoint
 from console.local.gateway.translate.credentials import Credential
+from console.local.gateway.translate.fallback import Ranked
 from console.local.gateway.translate.reading import is_ip
 from console.local.gateway.translate.settings import Settings
 from console.local.gateway.translate.tls import UpstreamTls
@@ -56,33 +59,63 @@ class Clusters:
         if name in self.resources:
             return name
         endpoints = [endpoint for one in destinations for endpoint in one.endpoints]
+        filters = [credential.filter(self._source(credential.name))] if credential is not None else []
+        cluster = self._cluster(
+            name, [{"lb_endpoints": [_lb_endpoint(one) for one in endpoints]}], filters, traffic, dns
+        )
+        if tls is not None:
+            cluster["transport_socket"] = tls.transport_socket()
+        if credential is not None:
+            self.credentials[credential.name] = credential
+        self.resources[name] = cluster
+        return name
+
+    def add_ranked(self, backends: Sequence[Ranked], traffic: Traffic | None) -> str:
+        """The name of the cluster of backends that stand in for one another."""
+        name = fallback.cluster_name(backends, [traffic.cluster, traffic.connections] if traffic else [])
+        if name in self.resources:
+            return name
+        endpoints = fallback.locality_endpoints(backends, _lb_endpoint)
+        filters = fallback.filters(backends, self._source)
+        dns = any(one.destination.dns for one in backends)
+        cluster = self._cluster(name, endpoints, filters, traffic, dns)
+        cluster["common_lb_config"] = {"locality_weighted_lb_config": {}}
+        if sockets := fallback.transport_sockets(backends):
+            cluster["transport_socket_matches"] = sockets
+        self.credentials |= {one.name: one for one in fallback.credentials_of(backends).values()}
+        self.resources[name] = cluster
+        return name
+
+    def _source(self, credential: str) -> dict[str, Any]:
+        return self.settings.source(self.settings.secret_file(credential))
+
+    def _cluster(
+        self,
+        name: str,
+        endpoints: list[dict[str, Any]],
+        filters: list[dict[str, Any]],
+        traffic: Traffic | None,
+        dns: bool,
+    ) -> dict[str, Any]:
         cluster: dict[str, Any] = {
             "@type": _TYPE + "config.cluster.v3.Cluster",
             "name": name,
             "type": "STRICT_DNS" if dns else "STATIC",
             "connect_timeout": _CONNECT_TIMEOUT,
             "lb_policy": "LEAST_REQUEST",
-            "load_assignment": {
-                "cluster_name": name,
-                "endpoints": [{"lb_endpoints": [_lb_endpoint(one) for one in endpoints]}],
-            },
+            "load_assignment": {"cluster_name": name, "endpoints": endpoints},
             "typed_extension_protocol_options": {
-                _HTTP_OPTIONS: self._http_options(credential, traffic, on_this_machine=not dns)
+                _HTTP_OPTIONS: self._http_options(filters, traffic, on_this_machine=not dns)
             },
         }
         if dns:
             cluster |= {"dns_lookup_family": "V4_PREFERRED", "respect_dns_ttl": True}
-        if tls is not None:
-            cluster["transport_socket"] = tls.transport_socket()
         if traffic is not None:
             cluster |= traffic.cluster
-        if credential is not None:
-            self.credentials[credential.name] = credential
-        self.resources[name] = cluster
-        return name
+        return cluster
 
     def _http_options(
-        self, credential: Credential | None, traffic: Traffic | None, *, on_this_machine: bool
+        self, filters: list[dict[str, Any]], traffic: Traffic | None, *, on_this_machine: bool
     ) -> dict[str, Any]:
         """envoy.extensions.upstreams.http.v3.HttpProtocolOptions."""
         connections = {"idle_timeout": _IDLE_ON_THIS_MACHINE} if on_this_machine else {}
@@ -93,12 +126,9 @@ class Clusters:
         }
         if connections:
             options["common_http_protocol_options"] = connections
-        if credential is not None:
+        if filters:
             codec = {"@type": _TYPE + "extensions.filters.http.upstream_codec.v3.UpstreamCodec"}
-            options["http_filters"] = [
-                credential.filter(self.settings.source(self.settings.secret_file(credential.name))),
-                {"name": "upstream_codec", "typed_config": codec},
-            ]
+            options["http_filters"] = [*filters, {"name": "upstream_codec", "typed_config": codec}]
         return options
 
 

@@ -44,12 +44,12 @@ class Credential:
             "generic_secret": {"secret": {"inline_string": f"Bearer {self.key}"}},
         }
 
-    def filter(self, config_source: dict[str, Any]) -> dict[str, Any]:
+    def filter(self, config_source: dict[str, Any], header: str = "authorization") -> dict[str, Any]:
         """envoy.extensions.filters.http.credential_injector.v3.CredentialInjector, for an upstream's filters."""
         generic = {
             "@type": _TYPE + "http.injected_credentials.generic.v3.Generic",
             "credential": {"name": self.name, "sds_config": config_source},
-            "header": "authorization",
+            "header": header,
         }
         injector = {
             "@type": _TYPE + "filters.http.credential_injector.v3.CredentialInjector",

@@ -1,6 +1,8 @@
 -- Before anything is decided: which model does the request name? Says what it found in x-modeldeck-body, and the model
 -- in x-ai-eg-model, by which the route is then chosen. Copies that a client sent are gone before this runs.
 
+local check -- what else is done with it, where there is something (native.lua)
+
 local function is_read_as_json(content_type)
   if not content_type then
     return true -- curl without a header; so is a form, which is what curl -d claims to send
@@ -81,5 +83,8 @@ function envoy_on_request(handle)
   if model then
     headers:replace("x-ai-eg-model", model)
     handle:clearRouteCache()
+  end
+  if check then
+    check(handle, headers, found, model)
   end
 end

@@ -20,13 +20,20 @@ _TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3."
 @cache
 def script(name: str) -> str:
     """A script with what all share before it: Envoy's Lua has no modules."""
-    here = Path(__file__).parent
-    return f"{(here / 'scan.lua').read_text('utf-8')}\n{(here / f'{name}.lua').read_text('utf-8')}"
+    return f"{part('scan')}\n{part(name)}"
 
 
-def extract_filter() -> dict[str, Any]:
-    """envoy.extensions.filters.http.lua.v3.Lua, for every request. It clears the route cache only when it must."""
-    source = {"inline_string": script("extract")}
+def part(name: str) -> str:
+    return (Path(__file__).parent / f"{name}.lua").read_text("utf-8")
+
+
+def extract_filter(more: str = "") -> dict[str, Any]:
+    """envoy.extensions.filters.http.lua.v3.Lua, for every request. It clears the route cache only when it must.
+
+    Args:
+        more: of the same script. A filter of its own for it would cost each request twice as much as what it does.
+    """
+    source = {"inline_string": f"{script('extract')}\n{more}"}
     return lua_filter(EXTRACT_FILTER, {"default_source_code": source})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from console.local.gateway.translate.backends import Unresolved, read_backend_re
 from console.local.gateway.translate.client import ClientSettings
 from console.local.gateway.translate.clusters import Clusters
 from console.local.gateway.translate.extraction import OVERRIDE_FILTER, override_settings
+from console.local.gateway.translate.fallback import Ranked
 from console.local.gateway.translate.filters import (
     ROUTE_NOT_FOUND,
     Filtered,
@@ -56,8 +58,10 @@ class Plan:
     """Everything that rules are compiled against, and what they ask for meanwhile.
 
     gates      every authorization filter that listeners have
+    finished   gates as they are in listeners, by what policies ask for
     tiers      rate limits that routes make use of
     tls_users  the Gateways through which a BackendTLSPolicy is in use
+    key_table  whether listeners can check keys by themselves
     """
 
     snapshot: Snapshot
@@ -67,8 +71,10 @@ class Plan:
     clients: Policies[ClientSettings]
     tls: TlsPolicies
     gates: tuple[Gate, ...] = ()
+    finished: Mapping[Gate, Gate] = field(default_factory=dict)
     tiers: set[Tier] = field(default_factory=set)
     tls_users: dict[Key, set[Key]] = field(default_factory=dict)
+    key_table: bool = False
 
 
 def compile_rule(
@@ -181,7 +187,7 @@ class _Compiler:
         gates = self._gates()
         if gates is None:
             return self.refusal()
-        return fields | {"typed_per_filter_config": gates | self._counting()}
+        return fields | self._native() | {"typed_per_filter_config": gates | self._counting()}
 
     @property
     def _bucket(self) -> str:
@@ -198,6 +204,12 @@ class _Compiler:
             told[METER_FILTER] = meter_settings(costs, ask=charged or bool(costs))
         return told
 
+    def _native(self) -> dict[str, Any]:
+        """What is said of keys that the listener may check by itself."""
+        authorization = self._security.value if self._security else None
+        metadata = authorization.native_metadata() if authorization is not None and self._plan.key_table else None
+        return {"metadata": metadata} if metadata is not None else {}
+
     def _gates(self) -> dict[str, Any] | None:
         """What every gate is told; None where the authorizer cannot be reached by any means."""
         told = {gate.name: leave_alone() for gate in self._plan.gates}
@@ -212,16 +224,17 @@ class _Compiler:
                 self._plan.security.break_(self._security.policy, f"ExtAuth: {problem}")
                 return None
             cluster = self._plan.clusters.add(authorization.destinations, tls=tls.pop())
-            told[authorization.gate.name] = authorization.settings(cluster)
+            gate = self._plan.finished.get(authorization.gate, authorization.gate)
+            told[gate.name] = authorization.settings(cluster, gate.standing)
         return told
 
     def _forward(self, match: Match, filtered: Filtered) -> dict[str, Any] | None:
         """The RouteAction; None where nothing that can be called is named."""
-        weighted = self._weighted_clusters()
-        if not any(one["name"] != _INVALID_CLUSTER for one in weighted):
+        target = self._target()
+        if target is None:
             return None
         action: dict[str, Any] = {
-            "weighted_clusters": {"clusters": weighted},
+            **target,
             # The share of a backend that cannot be resolved is answered 500, as Gateway API asks.
             "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
         }
@@ -256,23 +269,36 @@ class _Compiler:
             fields["timeout"] = envoy_duration(request)
         return fields
 
-    def _weighted_clusters(self) -> list[dict[str, Any]]:
-        """envoy.config.route.v3.WeightedCluster.ClusterWeights; those that cannot be resolved lead nowhere."""
-        weighted = []
+    def _target(self) -> dict[str, Any] | None:
+        """Where requests go: to shares of clusters, or to one cluster of backends that stand in for one another."""
+        found: list[tuple[Ranked | None, int, Node]] = []
         for number, node in enumerate(self._rule.nodes("backendRefs")):
-            weight = node.number("weight", 1, most=1_000_000)
+            weight, ai = node.number("weight", 1, most=1_000_000), self._ai_backend(number)
+            one = None
             try:
                 with readable():
-                    one = self._cluster(node, self._ai_backend(number))
+                    one = self._backend(node, weight, ai)
             except Unresolved as problem:
                 self._unresolved(number, problem.reason, str(problem))
-                one = {"name": _INVALID_CLUSTER}
             except Unfit as problem:
                 self._unresolved(number, "UnsupportedRefValue", str(problem))
-                one = {"name": _INVALID_CLUSTER}
             if weight:
-                weighted.append(one | {"weight": weight})
-        return weighted
+                found.append((one, ai.priority if one is None else one.priority, node))
+        resolved = [one for one, _, _ in found if one is not None]
+        if not resolved:
+            return None
+        traffic = self._traffic.value if self._traffic else None
+        if len({priority for _, priority, _ in found}) > 1:
+            for one, _, node in found:
+                if node.nodes("filters") or (one is not None and one.ai.headers):
+                    said = "changes of headers for one of several priorities are not supported by the local gateway"
+                    raise Unsupported(f"{node.path}: {said}")
+            return {"cluster": self._plan.clusters.add_ranked(resolved, traffic)}
+        weighted = [
+            {"name": _INVALID_CLUSTER, "weight": node.number("weight", 1)} if one is None else self._share(one, node)
+            for one, _, node in found
+        ]
+        return {"weighted_clusters": {"clusters": weighted}}
 
     def _unresolved(self, number: int, reason: str, message: str) -> None:
         said = f"failed to process route rule {self._index} backendRef {number}: {message}"
@@ -281,20 +307,27 @@ class _Compiler:
     def _ai_backend(self, number: int) -> AiBackend:
         return self._ai.backends[number] if self._ai is not None else AiBackend()
 
-    def _cluster(self, node: Node, ai: AiBackend) -> dict[str, Any]:
+    def _backend(self, node: Node, weight: int, ai: AiBackend) -> Ranked:
         ref = read_backend_reference(node, namespace_of(self._route), "weight", "filters")
         destination = resolve(ref, source_of(self._route, GATEWAY_API), self._plan.snapshot)
         if not destination.endpoints:
             said = f"failed to find endpoints: no ready endpoints for {ref.kind} {ref.namespace}/{ref.name}"
             self._problems.append(RuleProblem("BackendsAvailable", "EndpointsNotFound", said))
-        tls = self._tls(destination.key)
+        _backend_filters(node)
+        priority = ai.priority if self._ai is not None else int(destination.fallback)
+        return Ranked(destination, weight, priority, self._tls(destination.key), ai)
+
+    def _share(self, one: Ranked, node: Node) -> dict[str, Any]:
+        """envoy.config.route.v3.WeightedCluster.ClusterWeight."""
+        ai = one.ai
         cluster: dict[str, Any] = {
             "name": self._plan.clusters.add(
-                (destination,),
-                tls=tls,
+                (one.destination,),
+                tls=one.tls,
                 credential=ai.credential,
                 traffic=self._traffic.value if self._traffic else None,
-            )
+            ),
+            "weight": one.weight,
         }
         cluster |= _backend_filters(node)
         for name, value in ai.headers.items():

@@ -36,6 +36,7 @@ class Settings:
     access_log          where Envoy writes one JSON line per request; None for none
     limiter             who counts what policies limit globally; None: such policies are refused
     ca_file             the certificates that ``wellKnownCACertificates: System`` means
+    key_table           where the authorizer writes what may pass without a question; None: it is always asked
     """
 
     directory: Path
@@ -46,6 +47,7 @@ class Settings:
     access_log: Path | None = None
     ca_file: Path | None = None
     limiter: GlobalLimiter | None = None
+    key_table: Path | None = None
 
     def routes_file(self, name: str) -> str:
         return f"rds-{name}.json"

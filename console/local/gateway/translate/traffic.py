@@ -28,6 +28,7 @@ _TRIGGERS = {
 }
 _DEFAULT_TRIGGERS = ("connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes")
 _DEFAULT_RETRIED_STATUS = 503
+_RETRY_PRIORITY = "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def read_traffic_policy(one: Object, *, limiter: bool = False) -> Traffic:
         Unfit: it cannot be honoured.
     """
     spec = spec_of(one)
-    spec.only(*TARGET_FIELDS, "rateLimit", "timeout", "retry", "circuitBreaker")
+    spec.only(*TARGET_FIELDS, "rateLimit", "timeout", "retry", "circuitBreaker", "healthCheck")
     timeout = spec.node("timeout")
     timeout.only("tcp", "http")
     http = timeout.node("http")
@@ -83,7 +84,7 @@ def read_traffic_policy(one: Object, *, limiter: bool = False) -> Traffic:
         read_global_limits(limits, key_of(one).place, limiter=limiter),
         http.seconds("requestTimeout"),
         route,
-        _cluster(timeout.node("tcp"), spec.node("circuitBreaker")),
+        _cluster(timeout.node("tcp"), spec.node("circuitBreaker")) | _health(spec),
         _connections(http, spec.node("circuitBreaker")),
     )
 
@@ -101,7 +102,7 @@ def _connections(http: Node, breaker: Node) -> dict[str, Any]:
 
 
 def _retry_policy(node: Node) -> dict[str, Any]:
-    node.only("numRetries", "retryOn", "perRetry")
+    node.only("numRetries", "numAttemptsPerPriority", "retryOn", "perRetry")
     conditions = node.node("retryOn")
     conditions.only("triggers", "httpStatusCodes")
     triggers = conditions.texts("triggers")
@@ -116,6 +117,9 @@ def _retry_policy(node: Node) -> dict[str, Any]:
     }
     if statuses and triggers and "retriable-status-codes" not in triggers:
         policy["retry_on"] += ",retriable-status-codes"
+    if attempts := node.number("numAttemptsPerPriority", 0):
+        config = {"@type": _RETRY_PRIORITY, "update_frequency": attempts}
+        policy["retry_priority"] = {"name": "envoy.retry_priorities.previous_priorities", "typed_config": config}
     per_retry = node.node("perRetry")
     per_retry.only("timeout", "backOff")
     if per_retry.has("timeout"):
@@ -133,6 +137,40 @@ def _retry_policy(node: Node) -> dict[str, Any]:
     elif back_off.has("maxInterval"):
         raise Unfit(f"{back_off.at('maxInterval')} needs a baseInterval")
     return policy
+
+
+def _health(spec: Node) -> dict[str, Any]:
+    """A passive health check as envoy.config.cluster.v3.OutlierDetection, with Envoy Gateway's defaults.
+
+    A count of 0 is no reason to put a backend aside.
+    """
+    if not spec.has("healthCheck"):
+        return {}
+    node = spec.node("healthCheck")
+    node.only("passive")
+    if not node.has("passive"):
+        raise Unfit(f"{node.at('passive')} is missing")
+    passive = node.node("passive")
+    passive.only(
+        "consecutive5XxErrors", "consecutiveGatewayErrors", "interval", "baseEjectionTime", "maxEjectionPercent"
+    )
+    errors, gateway = passive.number("consecutive5XxErrors", 5), passive.number("consecutiveGatewayErrors", 0)
+    for name in ("interval", "baseEjectionTime"):
+        if passive.has(name) and not passive.seconds(name):
+            raise Unfit(f"{passive.at(name)} is zero")
+    aside = _duration(passive, "baseEjectionTime") if passive.has("baseEjectionTime") else "30s"
+    return {
+        "outlier_detection": {
+            "interval": _duration(passive, "interval") if passive.has("interval") else "3s",
+            "base_ejection_time": aside,
+            "max_ejection_percent": passive.number("maxEjectionPercent", 10, most=100),
+            "consecutive_5xx": errors or 5,
+            "enforcing_consecutive_5xx": 100 if errors else 0,
+            "consecutive_gateway_failure": gateway or 5,
+            "enforcing_consecutive_gateway_failure": 100 if gateway else 0,
+            "enforcing_success_rate": 0,
+        }
+    }
 
 
 def _cluster(tcp: Node, breaker: Node) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0008_usage"
-down_revision = "0006_imported_keys"
+down_revision = "0007_key_scopes"
 branch_labels = None
 depends_on = None
 
