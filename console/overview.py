@@ -20,8 +20,8 @@ _GOOD_SYNCS = ("ok", "unchanged")
 class Need:
     """One thing that somebody should look at.
 
-    state  a word for how it is: refused, drift, pending, rotating, expiring, interrupted, down
-    view   where it is dealt with: overview, sync, published, keys, audit
+    state  a word for how it is: refused, drift, pending, rotating, expiring, spending, spent, interrupted, down
+    view   where it is dealt with: overview, sync, published, keys, usage, audit
     key    what it is called there
     """
 
@@ -50,6 +50,7 @@ async def show(call: Call) -> Outcome:
         "catalog": _catalog,
         "published": _published,
         "keys": _keys,
+        "budgets": _budgets,
         "operations": _operations,
     }
     found = dict(
@@ -107,28 +108,23 @@ async def _catalog(call: Call) -> _Part:
 
 
 async def _published(call: Call) -> _Part:
-    from console.publishing.handlers import published
+    from console.publishing.showing import published
+    from console.publishing.types import STATUS_STATES
 
     rows = await _rows(call, published, name=None, tenant=None)
+    states = [(row, STATUS_STATES[row["status"]]) for row in rows]
     needs = [
-        Need(
-            "pending" if row["state"] in ("publishing", "removing") else "drift",
-            f"{row['name']}",
-            row["reason"],
-            "published",
-            row["name"],
-        )
-        for row in rows
-        if not row["ready"]
+        Need(state, row["name"], row["reason"], "published", row["name"]) for row, state in states if state != "ready"
     ]
-    figures = {"total": len(rows), "ready": sum(row["ready"] for row in rows), "not_ready": len(needs)}
+    ready = sum(row["ready"] for row in rows)
+    figures = {"total": len(rows), "ready": ready, "not_ready": len(rows) - ready}
     return _Part(figures, tuple(needs))
 
 
 async def _keys(call: Call) -> _Part:
     from console.keys.handlers import listing
 
-    rows = await _rows(call, listing, tenant=None, all=False)
+    rows = await _rows(call, listing, tenant=None, all=False, label=())
     now = datetime.now(UTC)
     needs = []
     expiring = 0
@@ -146,6 +142,21 @@ async def _keys(call: Call) -> _Part:
         "expiring": expiring,
         "total": len(rows),
     }
+    return _Part(figures, tuple(needs))
+
+
+async def _budgets(call: Call) -> _Part:
+    from console.usage.budget_handlers import listing
+    from console.usage.budgets import TOLD_AT
+
+    rows = await _rows(call, listing, tenant=None)
+    needs = []
+    for row in sorted(rows, key=lambda row: -row["percent"]):
+        if row["percent"] >= min(TOLD_AT):
+            state = "spent" if row["percent"] >= max(TOLD_AT) else "spending"
+            detail = f"{row['percent']} % of {row['budget']} is used"
+            needs.append(Need(state, f"budget {row['called']}", detail, "usage", f"{row['scope']}:{row['name']}"))
+    figures = {"total": len(rows), "spent": sum(need.state == "spent" for need in needs)}
     return _Part(figures, tuple(needs))
 
 

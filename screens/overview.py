@@ -26,6 +26,8 @@ NEEDS = {
     "pending": State.PENDING,
     "rotating": State.PENDING,
     "expiring": State.PENDING,
+    "spending": State.PENDING,
+    "spent": State.DRIFT,
     "interrupted": State.DRIFT,
     "down": State.FAILED,
 }
@@ -42,7 +44,7 @@ class OverviewScreen(DeckScreen):
 
     VIEW = "overview"
     PREFIXES = frozenset({"api_key", "published_model_info"})
-    ACTIONS = ("publish", "update", "unpublish", "keys.", "sync.", "operations.")
+    ACTIONS = ("publish", "update", "unpublish", "keys.", "sync.", "budgets.", "operations.")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "look", "look again", id="overview.look"),
         Binding("R", "recover", "recover", id="overview.recover"),

@@ -53,6 +53,7 @@ class UsageScreen(DeckScreen):
     """A plot over time above a line for each model, tenant or key; the details say what the numbers leave out."""
 
     VIEW = "usage"
+    ACTIONS = ("budgets.",)
     EMPTY = "nothing was called in this time"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "by", "by …", id="usage.by"),
@@ -76,6 +77,7 @@ class UsageScreen(DeckScreen):
         self._rows: dict[str, Mapping[str, Any]] = {}
         self._total: Mapping[str, Any] | None = None
         self._notes: list[str] = []
+        self._budgets: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._refusals: list[Mapping[str, Any]] = []
         self._times: list[Mapping[str, Any]] = []
         self._one: Latest[str] = Latest(self._read_refusals)
@@ -101,6 +103,7 @@ class UsageScreen(DeckScreen):
             self.table.set_empty("not known: it could not be read (! says why)")
             self.deck.tell(outcome, read=True)
             return
+        budgets = await self.bridge.ask("budgets.list")
         times = await self.rows("usage", {"by": "time", **asked.values(), **self._tenant()})
         if asked != self._asked:
             return  # something else is looked at by now
@@ -110,7 +113,16 @@ class UsageScreen(DeckScreen):
         self._read_by = data["by"]
         self._rows = {str(row["name"] or ""): row for row in data["rows"]}
         self._total, self._notes, self._times = data["total"], list(data["notes"]), times or []
+        if isinstance(budgets.data, list):
+            self._budgets = {(row["scope"], row["name"]): row for row in budgets.data}
         self._show()
+
+    def select(self, key: str) -> None:
+        """A row by its name; ``key:…`` and ``tenant:…`` among those of their kind."""
+        by, colon, name = key.partition(":")
+        if colon and by in ("key", "tenant"):
+            self._asked, key = replace(self._asked, by=by, narrowed=()), name
+        super().select(key)
 
     def tick(self) -> None:
         self._ticks += 1
@@ -133,7 +145,7 @@ class UsageScreen(DeckScreen):
         plot.show(_plot(self._asked, self._times, self._total, plot.size.width, plot.size.height))
 
     def _show_details(self) -> None:
-        self.query_one("#details", Details).show(_facts(self.row, self._refusals, self._notes))
+        self.query_one("#details", Details).show(self._facts())
         if self.row is not None:
             self._one.wish(str(self.row["name"] or ""))
 
@@ -146,7 +158,11 @@ class UsageScreen(DeckScreen):
             if isinstance(outcome.data, Mapping):
                 self._refusals = list(outcome.data["rows"])
         if self.row is not None and str(self.row["name"] or "") == name:
-            self.query_one("#details", Details).show(_facts(self.row, self._refusals, self._notes))
+            self.query_one("#details", Details).show(self._facts())
+
+    def _facts(self) -> Iterable[Fact]:
+        name = str(self.row["name"] or "") if self.row is not None else ""
+        return _facts(self.row, self._budgets.get((self._asked.by, name)), self._refusals, self._notes)
 
     def on_virtual_table_moved(self) -> None:
         self._show_details()
@@ -246,7 +262,12 @@ def _short(moment: str, asked: Asked) -> str:
     return f"{at:%H:%M}" if asked.since in ("1h", "24h") else f"{at:%Y-%m-%d}"
 
 
-def _facts(row: Mapping[str, Any] | None, refusals: list[Mapping[str, Any]], notes: list[str]) -> Iterable[Fact]:
+def _facts(
+    row: Mapping[str, Any] | None,
+    budget: Mapping[str, Any] | None,
+    refusals: list[Mapping[str, Any]],
+    notes: list[str],
+) -> Iterable[Fact]:
     for note in notes:
         yield Fact("note", note, "warn")
     if row is None:
@@ -260,6 +281,9 @@ def _facts(row: Mapping[str, Any] | None, refusals: list[Mapping[str, Any]], not
     if row["unpriced"]:
         yield Fact("unpriced", f"{row['unpriced']:,} requests: their price is not known", "warn")
     yield Fact("cost", row["cost"] or "nothing that is known")
+    if budget is not None:
+        paint = "bad" if budget["percent"] >= 100 else "warn" if budget["percent"] >= 80 else ""
+        yield Fact("budget", f"{budget['percent']} % of {budget['budget']} is used", paint)
     if row["p50_ms"] is not None:
         yield Fact("latency", f"half within {row['p50_ms']:,} ms, 95 % within {row['p95_ms']:,} ms")
     for number, one in enumerate(refusals):

@@ -1,9 +1,12 @@
 """Actions on usage."""
 
+from console.actions.publishing import LIMITS
 from console.actions.registry import Action, Column, Kind, Parameter
 from console.guard import Danger, Role
 
 _BUDGETS = "console.usage.budget_handlers"
+_COUNTED = tuple(one for one in LIMITS if one.name.endswith(("rpm", "rph", "rpd", "tph", "tpd", "burst")))
+"""The limits that count requests or tokens; the rest is about backends."""
 _TARGET = Parameter("target", "whose: key:NAME or tenant:NAME", positional=True, required=True)
 
 ACTIONS = (
@@ -52,8 +55,7 @@ ACTIONS = (
         f"{_BUDGETS}:listing",
         (Parameter("tenant", "only this tenant's, and its keys'"),),
         columns=(
-            Column("OF", "scope"),
-            Column("NAME", "name"),
+            Column("OF", "called"),
             Column("BUDGET", "budget"),
             Column("SPENT $", "spent_usd", right=True),
             Column("TOKENS", "spent_tokens", right=True),
@@ -89,5 +91,32 @@ ACTIONS = (
         danger=Danger.WRITE,
         target="target",
         tenant_of=f"{_BUDGETS}:tenant_of",
+    ),
+    Action(
+        "replay",
+        "Decide a log again as if something were otherwise",
+        "console.usage.replaying:replay",
+        (
+            Parameter("unpublish", "as if this public name were gone", many=True),
+            Parameter("revoke", "as if this key, by id or name, were revoked", many=True),
+            Parameter("suspend", "as if this tenant were suspended", many=True),
+            Parameter("file", "as if this declaration were published", Kind.DOCUMENT),
+            Parameter("model", "the limits below are this publication's; all of them without it", many=True),
+            *_COUNTED,
+            Parameter("no", "lift a limit: rpm, tpd, …", many=True),
+            Parameter("log", "an access log, .gz too; by default the local gateway's", Kind.FILE, many=True),
+            Parameter("since", "how far back", Kind.DURATION, default=7 * 86_400),
+            Parameter("tenant", "only requests of this tenant's keys"),
+        ),
+        columns=(
+            Column("KEY", "label"),
+            Column("TENANT", "tenant"),
+            Column("MODEL", "model"),
+            Column("WOULD", "would"),
+            Column("REQUESTS", "requests", right=True),
+            Column("OF", "of", right=True),
+            Column("FIRST AT", "first"),
+        ),
+        details="Only what would come out differently is shown. Nothing is changed.",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +12,7 @@ from console.access.budgets import Budget, Period
 from console.call import Call
 from console.guard import Principal
 from console.keys import book as keys
+from console.keys.types import Key
 from console.outcome import Ending, Outcome, Refusal, not_found
 from console.usage import budgets
 
@@ -25,13 +27,16 @@ _MOST_TOKENS = 10**15
 async def listing(call: Call) -> Outcome:
     """Every budget, with what is spent of it."""
     kept = await budgets.listing(await call.services.store())
+    known = {one.id: one for one in await keys.list_keys(await call.services.store(), revoked=True)} if kept else {}
     allowed = call.principal.tenants
     if allowed is not None or call["tenant"]:
-        of_keys = {one.id: one.tenant for one in await keys.list_keys(await call.services.store(), revoked=True)}
-        tenants = {call["tenant"]} if call["tenant"] else allowed
-        kept = [one for one in kept if _tenant(one.budget, of_keys) in (tenants or ())]
-    rows = await budgets.states(call.services, kept)
-    return Outcome(Ending.DONE, f"{len(rows)} budgets", data=list(rows))
+        tenants = {call["tenant"]} if call["tenant"] else allowed or frozenset()
+        kept = [one for one in kept if _tenant(one.budget, known) in tenants]
+    rows = [
+        {**row, "called": f"key {known[row['name']].name}" if row["name"] in known else f"{row['scope']} {row['name']}"}
+        for row in await budgets.states(call.services, kept)
+    ]
+    return Outcome(Ending.DONE, f"{len(rows)} budget{'s' if len(rows) != 1 else ''}", data=rows)
 
 
 async def put(call: Call) -> Outcome:
@@ -48,7 +53,7 @@ async def put(call: Call) -> Outcome:
         return Outcome(Ending.UNCHANGED, f"{shown} has that budget already: {budget.sentence}")
     if before is not None and before.period is not budget.period:
         await gate.drop_budget(redis, scope, name)  # what was counted is of another period
-    await budgets.put(store, budget, str(call.principal), datetime.now(UTC))
+    await budgets.put(store, budget, call.permit.actor, datetime.now(UTC))
     await gate.write_budget(redis, budget)
     # At once, and not with the next line of the log: a budget that is used up already holds from now on.
     settler = budgets.Settler(call.services)
@@ -125,5 +130,7 @@ def _wrong(sentence: str) -> Refusal:
     return Refusal(f"{sentence}; nothing was changed", code="BAD_REQUEST", status=400)
 
 
-def _tenant(budget: Budget, of_keys: dict[str, str]) -> str | None:
-    return budget.name if budget.scope == "tenant" else of_keys.get(budget.name)
+def _tenant(budget: Budget, known: Mapping[str, Key]) -> str | None:
+    if budget.scope == "tenant":
+        return budget.name
+    return known[budget.name].tenant if budget.name in known else None
