@@ -33,7 +33,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
 }
 
 
-_WORD_ROWS = sa.table(WORDS, sa.column("rowid", sa.BigInteger), sa.column(WORDS, sa.Text))
+WORD_ROWS = sa.table(WORDS, sa.column("rowid", sa.BigInteger), sa.column(WORDS, sa.Text))
 _WORD_VECTOR: sa.ColumnElement[Any] = sa.literal_column("models.words")
 
 
@@ -53,7 +53,7 @@ def conditions_in_order(query: Query) -> list[Condition]:
     It would rather take an index by conditions that nearly every row fulfils, and sort what it finds; it takes none by
     a condition on an expression.
     """
-    found = [_condition(term, "sqlite") for term in query.terms]
+    found = [_condition(term, "sqlite", in_order=True) for term in query.terms]
     if not query.asks_for("retired", "any"):
         found.append(sa.func.coalesce(_c.retired_at, sa.null()).is_(None))
     if not query.asks_for("hidden", "any"):
@@ -61,18 +61,45 @@ def conditions_in_order(query: Query) -> list[Condition]:
     return found
 
 
-def _condition(term: Term, dialect: str) -> Condition:
-    positive = _about(term.text.split(), dialect) if isinstance(term, About) else _positive(term)
+def words_alone(query: Query) -> Condition | None:
+    """For a query of one term `About` and nothing else: what a row of `WORD_ROWS` must fulfil. SQLite only.
+
+    The index of words tells this without a look at ``models`` but at the few that are left out.
+    """
+    match query.terms:
+        case (About(text, negated=False),):
+            # Two ranges of one index; an OR of them would read every row.
+            hidden = sa.select(_c.id).where(_c.hidden == sa.true())
+            retired = sa.select(_c.id).where(_c.hidden == sa.false(), _c.retired_at.is_not(None))
+            left_out = sa.union_all(hidden, retired)
+            return sa.and_(_matches(text.split()), _each(WORD_ROWS.c.rowid).not_in(left_out))
+        case _:
+            return None
+
+
+def _each(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The column, to be compared in every row: SQLite must not look the rows up by it, one by one."""
+    return sa.func.coalesce(column, sa.null(), type_=column.type)
+
+
+def _condition(term: Term, dialect: str, *, in_order: bool = False) -> Condition:
+    match term:
+        case About(text):
+            positive = _about(text.split(), dialect, in_order=in_order)
+        case Choice("provider", values) if in_order:
+            positive = _each(_c.provider).in_(values)
+        case Choice(field, values):
+            positive = _choice(field, values, dialect)
+        case _:
+            positive = _positive(term)
     # NULL is "not known to hold": excluding what holds must keep it.
     return sa.not_(sa.func.coalesce(positive, sa.false())) if term.negated else positive
 
 
-def _positive(term: Term) -> Condition:
+def _positive(term: Words | Bound | Capability | Flag) -> Condition:
     match term:
         case Words(text):
             return _c.haystack.contains(text.casefold(), autoescape=True)
-        case Choice(field, values):
-            return _choice(field, values)
         case Bound(field, sign, value):
             column, scale = _SCALES[field]
             # More than a column can hold is more than every price, and more than every number of tokens.
@@ -83,26 +110,32 @@ def _positive(term: Term) -> Condition:
             return _flag(name)
 
 
-def _choice(field: str, values: tuple[str, ...]) -> Condition:
+def _choice(field: str, values: tuple[str, ...], dialect: str) -> Condition:
     if field in ("input", "output"):
         column = _c.input_modalities if field == "input" else _c.output_modalities
         text = sa.type_coerce(column, sa.Text)
         return sa.or_(*(text.contains(f'"{value}"', autoescape=True) for value in values))
     if field in ("author", "family"):
         column = _c.author if field == "author" else _c.family
-        return sa.func.lower(column).in_(values)
+        # Either folds the case of A to Z on SQLite; only the first can be looked up in an index that covers the rest.
+        return (sa.collate(column, "NOCASE") if dialect == "sqlite" else sa.func.lower(column)).in_(values)
     return {"provider": _c.provider, "kind": _c.kind, "price": _c.price_state, "key": _c.canonical_key}[field].in_(
         values
     )
 
 
-def _about(words: list[str], dialect: str) -> Condition:
+def _about(words: list[str], dialect: str, *, in_order: bool) -> Condition:
     """These words one behind the other, the last one perhaps only begun: letters and digits, and nothing else."""
     if dialect == "sqlite":
-        phrase = f'"{" ".join(words)}"*'
-        return _c.id.in_(sa.select(_WORD_ROWS.c.rowid).where(_WORD_ROWS.c[WORDS].op("MATCH")(phrase)))
+        id_ = _each(_c.id) if in_order else _c.id
+        return id_.in_(sa.select(WORD_ROWS.c.rowid).where(_matches(words)))
     phrase = " <-> ".join(words) + ":*"
     return _WORD_VECTOR.op("@@")(sa.func.to_tsquery("simple", phrase))
+
+
+def _matches(words: list[str]) -> Condition:
+    phrase = f'"{" ".join(words)}"*'
+    return WORD_ROWS.c[WORDS].op("MATCH", is_comparison=True)(phrase)
 
 
 def _flag(name: str) -> Condition:

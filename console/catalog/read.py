@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from console.catalog import rows, stored
 from console.catalog.completion import Vocabulary
-from console.catalog.query import Query, parse
-from console.catalog.query_sql import conditions, conditions_in_order
+from console.catalog.query import About, Query, parse
+from console.catalog.query_sql import WORD_ROWS, conditions, conditions_in_order, words_alone
 from console.catalog.types import Model, Per, PriceKind, Provider
 from console.outcome import Item, Refusal, conflict, not_found
 from console.store.engine import Store
@@ -24,6 +24,7 @@ from console.store.tables import catalog as t
 
 _PAGE_LIMIT = 1_000
 _OFTEN = 1_000  # from so many hits on, a page is sooner found along its order than by sorting all of them
+_SHARE = 20  # the same where the hits are few to sort: from one of so many models on
 
 
 class Sort(StrEnum):
@@ -135,22 +136,49 @@ async def search(
     first = [column, columns.native_id] if sort is Sort.PROVIDER else [column, columns.id]
     order = [part.desc() for part in first] if descending else first
     async with store.reading() as connection:
-        # Counting a column that always has a value would read it in every row.
-        counted = sa.func.count(column) if column.nullable else sa.func.count()
-        total, with_value = (await connection.execute(sa.select(sa.func.count(), counted).where(*where))).one()
+        total, with_value = (await connection.execute(_count(asked, column, where, store.dialect))).one()
         if offset >= total:
             return Page((), total, offset)
-        if store.dialect == "sqlite" and total >= _OFTEN and not asked.chooses("provider", "key"):
+        if store.dialect == "sqlite" and await _is_sooner_in_order(connection, asked, sort, with_value):
             where = conditions_in_order(asked)
         # Only ids, which an index alone can tell; and two plain statements, for NULLS LAST is served by none.
         wanted = sa.select(columns.id).where(*where).order_by(*order)
         known = wanted.where(column.is_not(None)) if column.nullable else wanted
         page = list(await connection.scalars(known.offset(offset).limit(limit)))
         if len(page) < limit and offset + len(page) < total:
+            if page:
+                with_value = offset + len(page)
+            elif offset:  # what is counted from words alone says too much
+                with_value = await connection.scalar(sa.select(sa.func.count(column)).where(*where)) or 0
             rest = wanted.where(column.is_(None)).offset(max(0, offset - with_value)).limit(limit - len(page))
             page += await connection.scalars(rest)
         found = {row["id"]: row for row in await _rows(connection, sa.select(t.models).where(columns.id.in_(page)))}
         return Page(await _models(connection, [found[number] for number in page]), total, offset)
+
+
+def _count(
+    asked: Query, column: sa.Column[object], where: Sequence[sa.ColumnElement[bool]], dialect: str
+) -> sa.Select[int, int]:
+    """How many there are, and how many of them have a value to be sorted by: at most, where only words tell."""
+    words = words_alone(asked) if dialect == "sqlite" else None
+    if words is not None:
+        return sa.select(sa.func.count(), sa.func.count()).select_from(WORD_ROWS).where(words)
+    # Counting a column that always has a value would read it in every row.
+    known = sa.func.count(column) if column.nullable else sa.func.count()
+    # Named, for nothing else may name it: `any` alone has no condition.
+    return sa.select(sa.func.count(), known).select_from(t.models).where(*where)
+
+
+async def _is_sooner_in_order(connection: AsyncConnection, asked: Query, sort: Sort, hits: int) -> bool:
+    """Whether SQLite finds a page along its order sooner than by sorting these hits: those that have a value."""
+    if hits < _OFTEN or asked.chooses("key", "author", "family"):
+        return False  # an index leads to few models, and has those of an author or a family in order
+    if asked.chooses("provider") and sort in (Sort.PROVIDER, Sort.CHANGED):
+        return False  # a provider's models stand together there, perhaps behind all others
+    if not asked.chooses("provider") and not any(isinstance(term, About) for term in asked.terms):
+        return True
+    # The highest number is never less than how many there are, and is had at once.
+    return hits * _SHARE >= (await connection.scalar(sa.select(sa.func.max(t.models.c.id))) or 0)
 
 
 async def compare(store: Store, name: str) -> tuple[Model, ...]:

@@ -17,7 +17,10 @@ from console.store.tables import catalog
 
 from .conftest import BOTH
 
-SEARCH_AIDS = {catalog.FILTER_INDEX, catalog.TRIGRAM_INDEX, "ix_models_words", "words"}
+SEARCH_AIDS = {catalog.FILTER_INDEX, catalog.TRIGRAM_INDEX, "ix_models_words", "words"} | {
+    "ix_models_author",
+    "ix_models_family",
+}
 OURS = {table.name for table in vars(catalog).values() if isinstance(table, sa.Table)}
 
 
