@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -60,6 +61,7 @@ def create_app(services: Services, limits: ApiLimits = ApiLimits()) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        dependencies=[Depends(_only_known)],
     )
     app.state.asker = asker
     app.state.started = time.time()
@@ -72,6 +74,27 @@ def create_app(services: Services, limits: ApiLimits = ApiLimits()) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(Exception, _broken)
     return app
+
+
+async def _only_known(request: Request) -> None:
+    """Refuse a query that has a parameter which nothing reads: whoever sent it would wait for its effect.
+
+    Raises:
+        RequestValidationError: answered with 422.
+    """
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or request.url.path in OPEN_PATHS:
+        return
+    unknown = sorted(set(request.query_params) - _query_of(route.dependant))
+    if unknown:
+        told = {"type": "extra_forbidden", "loc": ("query", unknown[0][:40]), "msg": "there is no such parameter"}
+        raise RequestValidationError([told])
+
+
+def _query_of(dependant: Any) -> frozenset[str]:
+    """The names that a path, and what it depends on, reads from the query."""
+    own = frozenset(one.alias for one in dependant.query_params)
+    return own.union(*(_query_of(one) for one in dependant.dependencies))
 
 
 class Gate:

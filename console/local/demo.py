@@ -41,8 +41,13 @@ async def run_demo(*, headless: bool, models: int | None, gateway_port: int | No
     directory = _temporary_directory()
     began = time.monotonic()
     try:
-        code = await _on_a_stack(directory, headless=headless, models=models, gateway_port=gateway_port)
-        if caught and code:  # a step of the journey took the signal for its own cancellation
+        try:
+            code = await _on_a_stack(directory, headless=headless, models=models, gateway_port=gateway_port)
+        except ModeldeckError:
+            if not caught:
+                raise
+            code = Ending.FAILED.exit_code
+        if caught and code:  # a step of the journey took the signal for its own cancellation, or for a failure
             raise asyncio.CancelledError
     except asyncio.CancelledError:
         code = Ending.CANCELLED.exit_code if caught[:1] == [signal.SIGINT] else 128 + (caught or [signal.SIGTERM])[0]

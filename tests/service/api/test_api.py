@@ -193,6 +193,17 @@ async def test_nothing_that_is_sent_breaks_it(api: Api) -> None:
             assert answer.status_code != 500, (action.id, value, answer.text)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/api/operations?limits=3", "/models?serch=llama", "/providers?x", "/api/keys?tenants=acme", "/metrics?a=b"],
+)
+async def test_a_parameter_that_nothing_reads_is_refused(api: Api, path: str) -> None:
+    answer = await api.ask("GET", path)
+    assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_PARAMETER"), answer.text
+    assert "there is no such parameter" in answer.json()["detail"]
+    assert (await api.ask("GET", path.partition("?")[0])).status_code == 200
+
+
 async def test_a_key_is_in_the_answer_once_and_no_cache_keeps_it(api: Api) -> None:
     answer = await api.ask(
         "POST", "/api/actions/keys.create", {"name": "chat", "tenant": "acme"}, idempotency_key="one"

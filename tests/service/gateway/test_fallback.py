@@ -12,7 +12,7 @@ import pytest
 
 from console.k8s.types import AI_GATEWAY_ROUTE, HTTP_ROUTE, Object
 from console.local.ports import LOOPBACK, free_ports
-from tests.service.gateway.driving import Stack, Upstream
+from tests.service.gateway.driving import Seen, Stack, Upstream
 from tests.support.waiting import until
 from tests.unit.gateway.manifests import (
     AI_GATEWAY,
@@ -138,6 +138,28 @@ async def test_a_server_that_is_gone_costs_nobody_a_request(
             two.next_event.set()
     assert answer.status_code == 200
     assert two.last.json == {"model": "second/m", "stream": True}
+
+
+class Slow(Upstream):
+    """Answers once it is released."""
+
+    async def answer(self, seen: Seen, send: Any) -> None:
+        await self.release.wait()
+        await super().answer(seen, send)
+
+
+async def test_as_many_as_come_at_once_are_asked_of_another(
+    stack: Stack, client: httpx.AsyncClient, place: str
+) -> None:
+    two, three = Slow("two"), await stack.upstream("three")
+    await two.start()
+    stack.closing.append(two)
+    host, nobody = f"{place}.test", free_ports(1)[0]
+    await stack.put(*model(place, host, [nobody, two.port, three.port]))
+    asked = [asyncio.create_task(ask(client, host)) for _ in range(20)]
+    await until(lambda: len(two.seen) == 20, within=10, what="all of them are asked of the second")
+    two.release.set()
+    assert {answer.text for answer in await asyncio.gather(*asked)} == {"two"}
 
 
 async def test_a_wrong_request_is_not_asked_of_another(stack: Stack, client: httpx.AsyncClient, place: str) -> None:

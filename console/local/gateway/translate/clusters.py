@@ -27,6 +27,10 @@ _CONNECT_TIMEOUT = "10s"
 # Python's servers close an idle connection after five seconds; whoever sends a request at that moment gets a reset.
 _IDLE_ON_THIS_MACHINE = "4s"
 
+_MOST_RETRIES = 1024
+"""At once, where no policy says: Envoy Gateway's default. Envoy's own is 3: then a backend that is gone costs whoever
+comes fourth his request, whatever other backends there are."""
+
 
 @dataclass(slots=True)
 class Clusters:
@@ -112,6 +116,9 @@ class Clusters:
             cluster |= {"dns_lookup_family": "V4_PREFERRED", "respect_dns_ttl": True}
         if traffic is not None:
             cluster |= traffic.cluster
+        breakers = cluster.get("circuit_breakers", {})
+        (thresholds,) = breakers.get("thresholds", ({},))
+        cluster["circuit_breakers"] = breakers | {"thresholds": [{"max_retries": _MOST_RETRIES, **thresholds}]}
         return cluster
 
     def _http_options(
