@@ -14,13 +14,15 @@ from console.outcome import Ending, ModeldeckError, Outcome
 FRESH_FOR = timedelta(hours=5)
 """A list is late after this: the longest interval of the schedule's tiers (4 h), and something for its jitter."""
 _GOOD_SYNCS = ("ok", "unchanged")
+_MOST_NAMED = 3
+_RESTORE = "Redis has no entry for it, so the gateway refuses it: modeldeck keys restore"
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
     """One thing that somebody should look at.
 
-    state  a word for how it is: refused, drift, pending, rotating, expiring, spending, spent, interrupted, down
+    state  a word for how it is: refused, drift, pending, rotating, expiring, lost, spending, spent, interrupted, down
     view   where it is dealt with: overview, sync, published, keys, usage, audit
     key    what it is called there
     """
@@ -122,7 +124,7 @@ async def _published(call: Call) -> _Part:
 
 
 async def _keys(call: Call) -> _Part:
-    from console.keys.handlers import listing
+    from console.keys.handlers import LOST, listing
 
     rows = await _rows(call, listing, tenant=None, all=False, label=())
     now = datetime.now(UTC)
@@ -136,6 +138,11 @@ async def _keys(call: Call) -> _Part:
             left = datetime.fromisoformat(row["expires_at"]) - now
             expiring += 1
             needs.append(Need("expiring", f"key {row['name']}", f"in {_days(left)}", "keys", row["id"]))
+    lost = [row for row in rows if row["state"] == LOST]
+    if len(lost) > _MOST_NAMED:
+        needs.append(Need(LOST, f"{len(lost)} keys", _RESTORE, "keys", lost[0]["id"]))
+    else:
+        needs += [Need(LOST, f"key {row['name']}", _RESTORE, "keys", row["id"]) for row in lost]
     figures = {
         "active": sum(row["state"] in ("active", "rotating") for row in rows),
         "rotating": sum(row["state"] == "rotating" for row in rows),

@@ -20,12 +20,22 @@ _NAMED = 40
 """Published models that are named; of more it is said how many."""
 
 
+_NOT_WORKING = {
+    "lost": (State.DRIFT, "not in Redis"),
+    "suspended": (State.OFF, "suspended"),
+    "expired": (State.REFUSED, "expired"),
+}
+"""What of the key as a whole keeps its newest text from working."""
+
+
 def facts_of(key: Mapping[str, Any]) -> Iterable[Fact]:
     """The key as ``keys.show`` answers it."""
     yield Title(f"{key['name']}  {key['id']}")
     generations = list(reversed(key["generations"]))
     for one in generations[:_AT_ONCE]:
-        yield Line(*_generation(one))
+        yield Line(*_generation(one, key["state"]))
+    if key["state"] == "lost":
+        yield Fact("next", "the gateway refuses it: keys restore writes its entry again", "warn")
     events = list(reversed(key.get("timeline", ())))
     for event in events[:_NEWEST]:
         yield Line(*_event(event))
@@ -45,7 +55,7 @@ def facts_of(key: Mapping[str, Any]) -> Iterable[Fact]:
     if generations[_AT_ONCE:] or events[_NEWEST:]:
         yield Line("")
     for one in generations[_AT_ONCE:]:
-        yield Line(*_generation(one))
+        yield Line(*_generation(one, key["state"]))
     for event in events[_NEWEST:]:
         yield Line(*_event(event))
 
@@ -101,7 +111,7 @@ def _event(event: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _generation(generation: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _generation(generation: Mapping[str, Any], key_state: str) -> list[tuple[str, str]]:
     """One text that it has had: ``gen 2  9f3c…e1  issued 02:41:07  ● works``."""
     now = datetime.now(UTC)
     issued = datetime.fromisoformat(generation["issued_at"]).astimezone()
@@ -112,7 +122,7 @@ def _generation(generation: Mapping[str, Any]) -> list[tuple[str, str]]:
         end = datetime.fromisoformat(generation["not_after"])
         state, words = (State.PENDING, f"until {end.astimezone():%H:%M:%S}") if end > now else (State.OFF, "expired")
     else:
-        state, words = State.READY, "works"
+        state, words = _NOT_WORKING.get(key_state, (State.READY, "works"))
     uses = generation["uses"]
     return [
         (f"gen {generation['generation']:<3}", "strong"),

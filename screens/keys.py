@@ -32,6 +32,7 @@ from widgets.virtual_table import VirtualTable
 STATES = {
     "active": State.READY,
     "rotating": State.PENDING,
+    "lost": State.DRIFT,
     "suspended": State.OFF,
     "expired": State.REFUSED,
     "revoked": State.REFUSED,

@@ -26,6 +26,7 @@ NEEDS = {
     "pending": State.PENDING,
     "rotating": State.PENDING,
     "expiring": State.PENDING,
+    "lost": State.DRIFT,
     "spending": State.PENDING,
     "spent": State.DRIFT,
     "interrupted": State.DRIFT,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -15,6 +16,7 @@ from screens.frame import DeckScreen
 from screens.split import Split
 from widgets.latest import Latest
 from widgets.meter_text import compact
+from widgets.paint import Part
 from widgets.plot import bars
 from widgets.table_rows import Column, ListRows
 from widgets.virtual_table import VirtualTable
@@ -47,6 +49,23 @@ class Asked:
 
     def values(self) -> dict[str, Any]:
         return {"since": self.since, **dict(self.narrowed)}
+
+
+class Plot(Details):
+    """Lines that are made anew for the size that it has, whenever that changes."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's word
+        super().__init__(id=id)
+        self._make: Callable[[int, int], Iterable[Fact]] = lambda _width, _height: ()
+
+    def plot(self, make: Callable[[int, int], Iterable[Fact]]) -> None:
+        """``make``: the lines for a width and a height in cells."""
+        self._make = make
+        if self.is_mounted:
+            self.rebuild()
+
+    def make_lines(self) -> list[Sequence[Part]]:
+        return [line for fact in self._make(self.size.width, self.size.height) for line in fact.lines(self.size.width)]
 
 
 class UsageScreen(DeckScreen):
@@ -83,7 +102,7 @@ class UsageScreen(DeckScreen):
         self._one: Latest[str] = Latest(self._read_refusals)
 
     def body(self) -> Iterable[Widget]:
-        yield Details(id="plot")
+        yield Plot(id="plot")
         table = VirtualTable(COLUMNS, empty="reading …", can_mark=False, id="main")
         yield Split(table, Details(id="details"))
 
@@ -141,8 +160,7 @@ class UsageScreen(DeckScreen):
         self._show_details()
 
     def _show_plot(self) -> None:
-        plot = self.query_one("#plot", Details)
-        plot.show(_plot(self._asked, self._times, self._total, plot.size.width, plot.size.height))
+        self.query_one(Plot).plot(partial(_plot, self._asked, self._times, self._total))
 
     def _show_details(self) -> None:
         self.query_one("#details", Details).show(self._facts())
@@ -175,10 +193,6 @@ class UsageScreen(DeckScreen):
         narrowed = tuple(one for one in asked.narrowed if one[0] != asked.by)
         following = "model" if asked.by == "key" else "key"
         self._ask(replace(asked, by=following, narrowed=(*narrowed, (asked.by, row["name"]))))
-
-    def on_resize(self) -> None:
-        if self._total is not None:
-            self._show_plot()
 
     # Keys
 
@@ -273,6 +287,9 @@ def _facts(
     if row is None:
         return
     yield Title(row["label"])
+    if budget is not None:
+        paint = "bad" if budget["percent"] >= 100 else "warn" if budget["percent"] >= 80 else ""
+        yield Fact("budget", f"{budget['percent']} % of {budget['budget']} is used", paint)
     ended = [f"{row[name]:,} {name}" for name in ("answered", "refused", "failed", "aborted") if row[name]]
     yield Fact("requests", f"{row['requests']:,}: {', '.join(ended)}")
     yield Fact("tokens", f"{row['input_tokens']:,} in, {row['output_tokens']:,} out of {row['metered']:,} requests")
@@ -281,9 +298,6 @@ def _facts(
     if row["unpriced"]:
         yield Fact("unpriced", f"{row['unpriced']:,} requests: their price is not known", "warn")
     yield Fact("cost", row["cost"] or "nothing that is known")
-    if budget is not None:
-        paint = "bad" if budget["percent"] >= 100 else "warn" if budget["percent"] >= 80 else ""
-        yield Fact("budget", f"{budget['percent']} % of {budget['budget']} is used", paint)
     if row["p50_ms"] is not None:
         yield Fact("latency", f"half within {row['p50_ms']:,} ms, 95 % within {row['p95_ms']:,} ms")
     for number, one in enumerate(refusals):

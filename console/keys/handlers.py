@@ -12,7 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from console.access.types import CLIENT_PREFIX
+from console.access.types import CLIENT_PREFIX, KEY_PREFIX
 from console.access.used import Use, hours_of, uses_of
 from console.call import Call
 from console.keys import book
@@ -31,13 +31,16 @@ from console.keys.scopes import (
     row_of,
 )
 from console.keys.timeline import timeline
-from console.keys.types import Key, KeyForm, KeyKind, text_of, told
+from console.keys.types import Key, KeyForm, KeyKind, KeyState, text_of, told
 from console.operations.types import Recovery, Step
 from console.outcome import Ending, Outcome, Refusal, Unavailable, conflict
 
 _COUNTING_SECONDS = 1.0
 """Longer than that nobody waits for a list, to learn what else there is."""
 _LONGEST_NAME = 120
+_ISSUED_LATELY = timedelta(seconds=15)
+LOST = "lost"
+"""The state of a key that should work, and of which Redis has no entry: `keys restore` writes it again."""
 
 
 async def create(call: Call) -> Outcome:
@@ -207,9 +210,9 @@ async def listing(call: Call) -> Outcome:
     now = datetime.now(UTC)
     found = await book.list_keys(store, tenants=tenants, revoked=call["all"])
     found = [key for key in found if has_labels(key, call["label"])]
-    uses = await _uses(call, found)
+    uses, lost = await _uses(call, found), await _lost(call, found, now)
     summary = f"{len(found)} keys{await _in_clear(call)}"
-    return Outcome(Ending.DONE, summary, data=[_row(key, now, uses) for key in found])
+    return Outcome(Ending.DONE, summary, data=[_row(key, now, uses) | _standing(key, lost) for key in found])
 
 
 async def _in_clear(call: Call) -> str:
@@ -228,7 +231,8 @@ async def show(call: Call) -> Outcome:
     """One key with its generations."""
     key = await own_key(call)
     uses = await _uses(call, [key])
-    data = key.as_json(datetime.now(UTC)) | _last_use(key, uses)
+    now = datetime.now(UTC)
+    data = key.as_json(now) | _last_use(key, uses) | _standing(key, await _lost(call, [key], now))
     data["generations"] = [
         shown | _spelled(uses.get(generation.digest) if uses is not None else None)
         for shown, generation in zip(data["generations"], key.generations, strict=True)
@@ -250,6 +254,31 @@ async def _uses(call: Call, keys: Sequence[Key]) -> dict[str, Use] | None:
         return await uses_of(redis, [generation.digest for key in keys for generation in key.generations])
     except (RedisError, OSError, Unavailable):
         return None
+
+
+async def _lost(call: Call, keys: Sequence[Key], now: datetime) -> frozenset[str]:
+    """The ids of keys that should work, and for a text of which Redis has no entry: the gateway refuses it. Nothing is
+    said of one that was issued a moment ago, nor where Redis cannot be asked."""
+    wanted = [
+        (key.id, generation.digest)
+        for key in keys
+        if key.state(now) in (KeyState.ACTIVE, KeyState.ROTATING)
+        for generation in key.live(now)
+        if now - generation.issued_at > _ISSUED_LATELY
+    ]
+    try:
+        redis = await call.services.redis()
+        pipeline = redis.pipeline(transaction=False)
+        for _, digest in wanted:
+            pipeline.exists(KEY_PREFIX + digest)
+        there = await pipeline.execute() if wanted else []
+    except (RedisError, OSError, Unavailable):
+        return frozenset()
+    return frozenset(identifier for (identifier, _), found in zip(wanted, there, strict=True) if not found)
+
+
+def _standing(key: Key, lost: frozenset[str]) -> dict[str, Any]:
+    return {"state": LOST} if key.id in lost else {}
 
 
 async def _hours(call: Call, key: Key) -> list[int] | None:

@@ -113,7 +113,7 @@ class Planner:
         if any(one.effect is Effect.CREATE and one.target.startswith("Secret ") for one in changes):
             at_rest = await secrets_at_rest(self._cluster)
             if at_rest is not AtRest.ENCRYPTED:
-                warnings.append(f"a provider's credential goes into a Secret: {at_rest.sentence}")
+                warnings.append(f"{at_rest.sentence}; a provider's credential goes into one")
         changes.append(await self._entry(publication))
         if before is not None:
             changes += [PlannedChange(str(_ref(one)), Effect.REMOVE) for one in self.superfluous(before, publication)]

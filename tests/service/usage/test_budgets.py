@@ -43,6 +43,16 @@ async def stack(tmp_path_factory: pytest.TempPathFactory, provider: Provider) ->
         yield running
 
 
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def without_budgets(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """What a test has left, where it failed, is not the next one's."""
+    yield
+    if "stack" in request.fixturenames:
+        running = request.getfixturevalue("stack")
+        for row in (await running.do("budgets.list")).data:
+            await running.do("budgets.remove", target=f"{row['scope']}:{row['name']}")
+
+
 async def _state(stack: Running, name: str) -> dict[str, Any]:
     rows = (await stack.do("budgets.list")).data
     return dict(next(row for row in rows if row["name"] == name))
@@ -82,6 +92,8 @@ async def test_sixty_four_callers_spend_no_more_than_is_under_way(stack: Running
         ) as client:
             while not stop.is_set():
                 statuses.append(await _call(client, key))
+                # Who was refused waits a little: what is under test is how many pass at once, not how many are refused.
+                await asyncio.sleep(0.1 if statuses[-1] == 402 else 0)
 
     callers = [asyncio.create_task(caller()) for _ in range(64)]
     await until(lambda: 402 in statuses and statuses[-64:] == [402] * 64, within=40, what="the budget is used up")
@@ -90,7 +102,7 @@ async def test_sixty_four_callers_spend_no_more_than_is_under_way(stack: Running
         state = await _state(stack, identifier)
         return state["under_way"] == 0 and bool(state["percent"] >= 100)
 
-    await until(settled, within=20, what="everything is settled")
+    await until(settled, within=60, what="everything is settled")
     stop.set()
     await asyncio.gather(*callers)
     spent = sum(map(sum, provider.books))
