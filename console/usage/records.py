@@ -115,7 +115,7 @@ def read_fields(said: Mapping[str, Any], at: float) -> Request:
         _number(said.get("milliseconds"), _MOST_MILLISECONDS, "milliseconds") or 0,
         input_tokens if metered else None,
         output_tokens if metered else None,
-        said.get("unmetered") is True and not metered and not _is_of_the_gateway(details),
+        not metered and said.get("metered") is True and _may_have_cost(said, status, details),
         _denial(status, details),
         said.get("path") == _MODELS_PATH and said.get("method") == "GET",
     )
@@ -143,6 +143,12 @@ def _is_of_the_gateway(details: str) -> bool:
     return details not in ("via_upstream", "-", "") and not details.startswith(
         ("upstream_", "downstream_", "response_timeout", "stream_idle_timeout", "http1.", "http2.")
     )
+
+
+def _may_have_cost(said: Mapping[str, Any], status: int, details: str) -> bool:
+    """Whether somebody was asked who may have worked for it; what was refused has cost nothing."""
+    asked = bool(_text(said.get("upstream_host"))) and not _is_of_the_gateway(details)
+    return asked and not 400 <= status < 500
 
 
 def _denial(status: int, details: str) -> str:

@@ -182,9 +182,17 @@ def request_of(entry: HTTPAccessLogEntry, prefix: str) -> Request:
             "milliseconds": max(0, duration),
             "input_tokens": told.get("llm_input_token"),
             "output_tokens": told.get("llm_output_token"),
-            "unmetered": "llm_input_token" not in told and bool(headers.get("x-ai-eg-model")),
+            "metered": bool(headers.get("x-ai-eg-model")),
+            "upstream_host": _host(common),
         },
         common.start_time.ToNanoseconds() / 1e9,
+    )
+
+
+def _host(common: Any) -> str:
+    """Who was asked, if anybody was."""
+    return (
+        str(common.upstream_remote_address.socket_address.address) if common.HasField("upstream_remote_address") else ""
     )
 
 

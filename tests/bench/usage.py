@@ -130,5 +130,5 @@ def _line(number: int, chosen: random.Random) -> dict[str, Any]:
         "model": f"m{series % 40}", "body": None, "key": f"k{series}", "tenant": "acme",
         "status": 200, "details": "via_upstream", "flags": "-", "upstream": "backend/acme/pub-llama#de7196f6",
         "received": 61, "sent": 434, "milliseconds": chosen.randrange(5000), "input_tokens": chosen.randrange(5000),
-        "output_tokens": chosen.randrange(900), "tokens": 0, "unmetered": False,
+        "output_tokens": chosen.randrange(900), "tokens": 0, "metered": True, "upstream_host": "10.0.0.7:443",
     }  # fmt: skip

@@ -103,7 +103,7 @@ async def test_a_key_is_used_counted_logged_rotated_and_revoked(stack: Running) 
     (line,) = [one for one in lines if one["key"] == row["id"] and one["path"].endswith("/completions")]
     assert (line["tenant"], line["model"], line["status"]) == ("acme", MODEL, 200)
     assert line["tokens"] == answer.json()["usage"]["total_tokens"]
-    assert line["unmetered"] is False
+    assert line["metered"] is True
     assert digest_of(key) not in json.dumps(line)
 
     rotated = await stack.do("keys.rotate", key="journey", grace=60)

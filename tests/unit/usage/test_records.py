@@ -29,7 +29,8 @@ LINE: dict[str, Any] = {
     "milliseconds": 3,
     "input_tokens": 1,
     "output_tokens": 26,
-    "unmetered": False,
+    "metered": True,
+    "upstream_host": "10.0.0.7:443",
 }
 
 
@@ -71,11 +72,20 @@ def test_how_a_request_ended(changes: dict[str, Any], ending: Ending, denial: st
 
 
 def test_an_unknown_usage_is_unmetered_unless_the_gateway_itself_answered() -> None:
-    nothing = {"input_tokens": None, "output_tokens": None, "unmetered": True}
+    nothing = {"input_tokens": None, "output_tokens": None}
     assert read_line(line(**nothing)).unmetered
-    assert read_line(line(**nothing, status=503, details="no_healthy_upstream")).unmetered is False
-    half = read_line(line(output_tokens=None, unmetered=True))
+    assert read_line(line(**nothing, status=500)).unmetered
+    assert read_line(line(**nothing, flags="DC", details="downstream_remote_disconnect")).unmetered
+    half = read_line(line(output_tokens=None))
     assert (half.input_tokens, half.unmetered) == (None, True)
+    for free in (
+        {"status": 503, "details": "no_healthy_upstream", "upstream_host": None},
+        {"status": 503, "details": "no_healthy_upstream"},
+        {"status": 0, "flags": "DC", "details": "downstream_remote_disconnect", "upstream_host": None},
+        {"status": 429},  # the provider's own
+        {"metered": None},  # no model's route
+    ):
+        assert not read_line(line(**nothing | free)).unmetered, free
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,8 @@ def _access_log(settings: Settings) -> list[dict[str, Any]]:
         "input_tokens": f"%DYNAMIC_METADATA({METADATA}:llm_input_token)%",
         "output_tokens": f"%DYNAMIC_METADATA({METADATA}:llm_output_token)%",
         "tokens": f"%DYNAMIC_METADATA({METADATA}:llm_total_token)%",
-        "unmetered": f"%DYNAMIC_METADATA({METADATA}:llm_unmetered)%",
+        "metered": f"%METADATA(ROUTE:{METADATA}:metered)%",
+        "upstream_host": "%UPSTREAM_HOST%",
     }
     log = {
         "@type": _TYPE + "extensions.access_loggers.file.v3.FileAccessLog",

@@ -64,12 +64,21 @@ local function inspect(handle)
   if not model or not fits_a_header(model) then
     return "malformed"
   end
-  return found, model
+  return found, model, body, text
+end
+
+local function ask(handle, headers, body, text)
+  local fine, hide = pcall(ask_for_usage, handle, headers, body, text)
+  if not fine then
+    handle:logErr("the usage could not be asked for: " .. tostring(hide))
+  elseif hide then
+    handle:streamInfo():dynamicMetadata():set("modeldeck", "hide_usage", true)
+  end
 end
 
 function envoy_on_request(handle)
   -- An error in a script lets a request pass; so errors end here.
-  local fine, found, model = pcall(inspect, handle)
+  local fine, found, model, body, text = pcall(inspect, handle)
   if not fine then
     handle:logErr("the model could not be extracted: " .. tostring(found))
     handle:respond({ [":status"] = "500" }, "")
@@ -83,6 +92,9 @@ function envoy_on_request(handle)
   if model then
     headers:replace("x-ai-eg-model", model)
     handle:clearRouteCache()
+    if find(text, '"stream"', 1, true) then
+      ask(handle, headers, body, text)
+    end
   end
   if check then
     check(handle, headers, found, model)

@@ -33,7 +33,7 @@ def extract_filter(more: str = "") -> dict[str, Any]:
     Args:
         more: of the same script. A filter of its own for it would cost each request twice as much as what it does.
     """
-    source = {"inline_string": f"{script('extract')}\n{more}"}
+    source = {"inline_string": "\n".join((part("scan"), part("ask"), part("extract"), more))}
     return lua_filter(EXTRACT_FILTER, {"default_source_code": source})
 
 

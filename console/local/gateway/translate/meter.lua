@@ -1,5 +1,5 @@
 -- What has an answer cost? Reads the usage that OpenAI's API tells, in JSON and in event streams, as it passes by, and
--- notes it as dynamic metadata: llm_input_token, llm_output_token, llm_total_token; llm_unmetered where it is not known.
+-- notes it as dynamic metadata: llm_input_token, llm_output_token, llm_total_token. Where they are not, it is not known.
 
 local NAMESPACE = "io.envoy.ai_gateway"
 local LONGEST_USAGE = 16384
@@ -132,7 +132,6 @@ local function note(handle, costs, usage)
   for key, kind in pairs(costs or {}) do
     metadata:set(NAMESPACE, key, usage[kind])
   end
-  metadata:set(NAMESPACE, "llm_unmetered", false)
 end
 
 -- One event of a stream: what it says of the usage, and the event as a client gets it that has not asked for it.
@@ -225,93 +224,17 @@ local function meter_json(handle, costs)
   end
 end
 
--- Ask for the usage of a stream in the client's place. Whether the client is to see nothing of it.
-local function ask_for_usage(handle)
-  local path = handle:headers():get(":path") or ""
-  if not find(path, "/completions", 1, true) then
-    return false
-  end
-  local body = handle:body()
-  local length = body and body:length() or 0
-  local text = length > 0 and body:getBytes(0, length) or ""
-  if not find(text, '"stream"%s*:%s*true') or scan(text) ~= "ok" then
-    return false
-  end
-  local from, to = find(text, '"stream_options"%s*:%s*')
-  local changed
-  if not from then
-    changed = string.gsub(text, "^(%s*{)", '%1"stream_options":{"include_usage":true},', 1)
-  else
-    local given = string.match(text, "^%b{}", to + 1)
-    if given and find(given, '"include_usage"%s*:%s*true') then
-      return false
-    elseif not given then
-      local rest = string.match(text, "^null(.*)$", to + 1)
-      changed = rest and sub(text, 1, to) .. '{"include_usage":true}' .. rest
-    else
-      local own, times = string.gsub(given, '("include_usage"%s*:%s*)%a+', "%1true", 1)
-      if times == 0 then
-        own = find(given, "^{%s*}") and '{"include_usage":true}' or '{"include_usage":true,' .. sub(given, 2)
-      end
-      changed = sub(text, 1, to) .. own .. sub(text, to + 1 + #given)
-    end
-  end
-  if not changed then
-    return false
-  end
-  local size = body:setBytes(changed)
-  if handle:headers():get("content-length") then
-    handle:headers():replace("content-length", tostring(size))
-  end
-  return true
-end
-
-function envoy_on_request(handle)
-  local metadata = handle:streamInfo():dynamicMetadata()
-  metadata:set(NAMESPACE, "llm_unmetered", true)
-  local headers = handle:headers()
-  -- What this gateway cannot unpack, it could not meter.
-  local accepted = headers:get("accept-encoding")
-  if accepted then
-    if find(accepted, "gzip", 1, true) then
-      headers:replace("accept-encoding", "gzip")
-    else
-      headers:remove("accept-encoding")
-    end
-  end
-  if handle:filterContext():get("ask") then
-    local fine, hide = pcall(ask_for_usage, handle)
-    if not fine then
-      handle:logErr("the usage could not be asked for: " .. tostring(hide))
-    elseif hide then
-      handle:streamInfo():dynamicMetadata():set("modeldeck", "hide_usage", true)
-    end
-  end
-end
-
 function envoy_on_response(handle)
-  local metadata = handle:streamInfo():dynamicMetadata()
-  local before = metadata:get(NAMESPACE)
-  if not before or before["llm_unmetered"] == nil then
-    return -- it never came to us: a limit or a gate has answered
-  end
   local headers = handle:headers()
-  local status = tonumber(headers:get(":status")) or 0
-  if status >= 400 then
-    if status < 500 then
-      metadata:set(NAMESPACE, "llm_unmetered", false) -- refused: nothing was spent
-    end
-    return
-  end
-  if headers:get("content-encoding") then
+  -- An error has cost nothing that it tells of; what is still packed cannot be read.
+  if tonumber(headers:get(":status") or 0) >= 400 or headers:get("content-encoding") then
     return
   end
   local kind = lower(headers:get("content-type") or "")
   local costs = handle:filterContext():get("costs")
   if find(kind, "text/event-stream", 1, true) then
-    local own = metadata:get("modeldeck")
-    local hide = own and own["hide_usage"] or false
-    meter_stream(handle, costs, hide)
+    local asked = handle:streamInfo():dynamicMetadata():get("modeldeck")
+    meter_stream(handle, costs, asked ~= nil and asked["hide_usage"] == true)
   elseif find(kind, "json", 1, true) then
     meter_json(handle, costs)
   end

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from console.local.gateway.translate.extraction import lua_filter, script
+from console.local.gateway.translate.extraction import EXTRACT_FILTER, lua_filter, script
 from console.local.gateway.translate.reading import Node, Unfit
 
 METADATA = "io.envoy.ai_gateway"
 METER_FILTER = "meter"
 _TYPE = "type.googleapis.com/envoy."
 _COST_TYPES = {"InputToken": "input", "OutputToken": "output", "TotalToken": "total"}
+_USUAL = {"llm_input_token": "input", "llm_output_token": "output", "llm_total_token": "total"}
+"""What is noted for every answer that tells it."""
 _COST_KEY = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -40,19 +42,31 @@ def meter_filter() -> dict[str, Any]:
     return lua_filter(METER_FILTER, {"source_codes": {METER_FILTER: {"inline_string": script("meter")}}})
 
 
-def meter_settings(costs: dict[str, str], *, ask: bool) -> dict[str, Any]:
-    """envoy.extensions.filters.http.lua.v3.LuaPerRoute of a route.
-
-    Args:
-        costs: as `read_costs` gives them; the usual keys are noted always
-        ask: let upstreams tell the usage of streams, as nobody could be charged for it else
-    """
-    context: dict[str, Any] = {"ask": ask, "costs": costs}
+def meter_settings(costs: dict[str, str]) -> dict[str, Any]:
+    """envoy.extensions.filters.http.lua.v3.LuaPerRoute of a route; ``costs`` as `read_costs` gives them."""
+    others = {key: kind for key, kind in costs.items() if _USUAL.get(key) != kind}
     return {
         "@type": _TYPE + "extensions.filters.http.lua.v3.LuaPerRoute",
         "name": METER_FILTER,
-        "filter_context": context,
+        "filter_context": {"costs": others} if others else {},
     }
+
+
+def metering_metadata(*, ask: bool) -> dict[str, Any]:
+    """The metadata of a route whose answers are metered, by filter: for the access log and the scripts.
+
+    Args:
+        ask: let upstreams tell the usage of streams, as nobody could be charged for it else
+    """
+    told: dict[str, Any] = {METADATA: {"metered": True}}
+    if ask:
+        told[EXTRACT_FILTER] = {"asks_for_usage": True}
+    return told
+
+
+def unpackable() -> dict[str, Any]:
+    """envoy.config.core.v3.HeaderValueOption: what this gateway cannot unpack, it could not meter."""
+    return {"header": {"key": "accept-encoding", "value": "gzip"}, "append_action": "OVERWRITE_IF_EXISTS"}
 
 
 def decompress_filter() -> dict[str, Any]:

@@ -31,7 +31,7 @@ def checking(table: Path) -> str:
 
 
 def native_metadata(path: str, headers: Iterable[str]) -> dict[str, Any] | None:
-    """envoy.config.core.v3.Metadata of a route that asks for it; None where the authorizer's path is another's.
+    """The metadata of a route that asks for it, by filter; None where the authorizer's path is another's.
 
     Args:
         path: under which the authorizer would be asked; it names the model that a route stands for
@@ -42,7 +42,7 @@ def native_metadata(path: str, headers: Iterable[str]) -> dict[str, Any] | None:
         told["model"] = unquote(path[len(_DECIDES_FOR_MODEL) :])
     elif path != _DECIDES:
         return None
-    return {"filter_metadata": {EXTRACT_FILTER: {"native": told}}}
+    return {EXTRACT_FILTER: {"native": told}}
 
 
 def unless_allowed() -> dict[str, Any]:

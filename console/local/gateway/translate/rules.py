@@ -23,10 +23,10 @@ from console.local.gateway.translate.filters import (
 )
 from console.local.gateway.translate.gateways import Listener
 from console.local.gateway.translate.global_limits import FILTER_NAME as GLOBAL_LIMITS_FILTER
-from console.local.gateway.translate.global_limits import global_limits_settings
+from console.local.gateway.translate.global_limits import GlobalLimit, global_limits_settings
 from console.local.gateway.translate.limits import Tier
 from console.local.gateway.translate.matches import Match, read_matches
-from console.local.gateway.translate.metering import METER_FILTER, meter_settings
+from console.local.gateway.translate.metering import METER_FILTER, meter_settings, metering_metadata, unpackable
 from console.local.gateway.translate.reading import Node, Unfit, Unsupported, envoy_duration, readable
 from console.local.gateway.translate.replies import openai_error_text
 from console.local.gateway.translate.security import Authorization, Gate, leave_alone
@@ -187,28 +187,49 @@ class _Compiler:
         gates = self._gates()
         if gates is None:
             return self.refusal()
-        return fields | self._native() | {"typed_per_filter_config": gates | self._counting()}
+        if self._meters:
+            fields["request_headers_to_add"] = [*fields.get("request_headers_to_add", ()), unpackable()]
+        return fields | self._metadata() | {"typed_per_filter_config": gates | self._counting()}
 
     @property
     def _bucket(self) -> str:
         """Whose counters those of this rule are."""
         return f"{key_of(self._route).place}/{self._index}"
 
+    @property
+    def _limits(self) -> tuple[GlobalLimit, ...]:
+        return self._traffic.value.global_limits if self._traffic and self._traffic.value else ()
+
+    @property
+    def _charges(self) -> bool:
+        """Whether a policy counts what answers have cost."""
+        return any(one.meters for one in self._limits)
+
+    @property
+    def _meters(self) -> bool:
+        """Models are metered, and whatever a policy charges for."""
+        return self._ai is not None or self._charges
+
     def _counting(self) -> dict[str, Any]:
-        """What is told to the global limits and to the meter: models are metered, and whatever a policy charges for."""
-        limits = self._traffic.value.global_limits if self._traffic and self._traffic.value else ()
-        told = {GLOBAL_LIMITS_FILTER: global_limits_settings(limits, self._bucket)} if limits else {}
-        charged = any(one.meters for one in limits)
-        if self._ai is not None or charged:
-            costs = self._ai.costs if self._ai else {}
-            told[METER_FILTER] = meter_settings(costs, ask=charged or bool(costs))
+        """What is told to the global limits and to the meter."""
+        told = {GLOBAL_LIMITS_FILTER: global_limits_settings(self._limits, self._bucket)} if self._limits else {}
+        if self._meters:
+            told[METER_FILTER] = meter_settings(self._ai.costs if self._ai else {})
         return told
 
-    def _native(self) -> dict[str, Any]:
-        """What is said of keys that the listener may check by itself."""
+    def _metadata(self) -> dict[str, Any]:
+        """What is said of metering, and of keys that the listener may check by itself."""
         authorization = self._security.value if self._security else None
-        metadata = authorization.native_metadata() if authorization is not None and self._plan.key_table else None
-        return {"metadata": metadata} if metadata is not None else {}
+        native = authorization.native_metadata() if authorization is not None and self._plan.key_table else None
+        asks = self._charges or (self._ai is not None and bool(self._ai.costs))
+        parts = [native] if native is not None else []
+        if self._meters:
+            parts.append(metering_metadata(ask=asks))
+        told: dict[str, dict[str, Any]] = {}
+        for part in parts:
+            for name, values in part.items():
+                told.setdefault(name, {}).update(values)
+        return {"metadata": {"filter_metadata": told}} if told else {}
 
     def _gates(self) -> dict[str, Any] | None:
         """What every gate is told; None where the authorizer cannot be reached by any means."""
