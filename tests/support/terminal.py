@@ -192,7 +192,7 @@ class Pty:
         """The text on the screen, as far as it was read."""
         return "\n".join(self.terminal.lines)
 
-    def until(self, condition: Callable[[], bool], *, timeout: float = 20.0) -> Self:
+    def until(self, condition: Callable[[], bool], *, timeout: float = 60.0) -> Self:
         """Read until a condition holds; the test fails with the screen when it does not within the time."""
         deadline = time.monotonic() + timeout
         while not condition():
@@ -202,22 +202,22 @@ class Pty:
                 raise AssertionError(f"the program ended ({self.process.returncode}) and left:\n{self.screen()}")
         return self
 
-    def wait_for(self, text: str, timeout: float = 20.0) -> Self:
+    def wait_for(self, text: str, timeout: float = 60.0) -> Self:
         """Read until a line of the screen holds a text."""
         return self.until(lambda: any(text in line for line in self.terminal.lines), timeout=timeout)
 
-    def wait_gone(self, text: str, timeout: float = 20.0) -> Self:
+    def wait_gone(self, text: str, timeout: float = 60.0) -> Self:
         """Read until no line of the screen holds a text."""
         return self.until(lambda: not any(text in line for line in self.terminal.lines), timeout=timeout)
 
-    def quiet(self, *, silence: float = 0.3, timeout: float = 20.0) -> Self:
+    def quiet(self, *, silence: float = 0.3, timeout: float = 60.0) -> Self:
         """Read until nothing came for so long."""
         deadline = time.monotonic() + timeout
         while self.read(within=silence):
             assert time.monotonic() < deadline, "the program never stops writing"
         return self
 
-    def ended(self, *, timeout: float = 20.0) -> int:
+    def ended(self, *, timeout: float = 60.0) -> int:
         """Read until the program ends; its exit code."""
         deadline = time.monotonic() + timeout
         while self.process.poll() is None:

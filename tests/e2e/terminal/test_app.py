@@ -50,7 +50,7 @@ def test_a_copy_in_a_file_is_gone_after_a_hang_up(ready: Start, tmp_path: Path) 
     assert copy.read_text() == KEY_TEXT
     program.press("b").until(lambda: program.count("blocked") == 1)
     program.hang_up()
-    program.process.wait(timeout=2)
+    program.process.wait(timeout=20)
     assert not copy.exists()
 
 

@@ -39,7 +39,7 @@ async def works(bench: Bench, name: str, texts: list[str]) -> tuple[list[bool], 
     """Which texts the gateway takes once its view is as new as Redis, and how many generations the book says live."""
     redis = await bench.services.redis()
     epoch = int(await redis.get("modeldeck:epoch") or 0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while bench.mirror.snapshot.epoch < epoch:
             await asyncio.sleep(0.005)
     shown = (await bench.do("keys.show", key=name)).data

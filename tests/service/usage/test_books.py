@@ -25,14 +25,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def provider() -> AsyncIterator[Provider]:
-    made = Provider()
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> AsyncIterator[Running]:
     async with stack_of(provider, tmp_path_factory.mktemp("stack")) as running:
         yield running

@@ -29,14 +29,6 @@ NOW = time.time()
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def provider() -> AsyncIterator[Provider]:
-    made = Provider()
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> AsyncIterator[Running]:
     async with stack_of(provider, tmp_path_factory.mktemp("stack")) as running:
         assert (await published_at(running, provider)).ending is Ending.DONE
@@ -135,7 +127,7 @@ async def _works(stack: Running, key: str) -> bool:
 async def test_money_of_a_tenant_and_an_answer_whose_cost_nobody_knows(stack: Running, provider: Provider) -> None:
     key = await stack.key("spender")
     before = (await stack.do("usage", by="tenant", since="1h")).data["total"]["cost_usd"]
-    limit = (Decimal(before) + Decimal("0.0004")).quantize(Decimal("0.000001"))
+    limit = (Decimal(before or 0) + Decimal("0.0004")).quantize(Decimal("0.000001"))
     assert (await stack.do("budgets.set", target="tenant:acme", usd=str(limit), per="month")).ending is Ending.DONE
 
     async def refused() -> bool:
