@@ -18,9 +18,9 @@ _TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3."
 
 
 @cache
-def script(name: str) -> str:
-    """A script with what all share before it: Envoy's Lua has no modules."""
-    return f"{part('scan')}\n{part(name)}"
+def script(*names: str) -> str:
+    """A script of several parts, with what all share before them: Envoy's Lua has no modules."""
+    return "\n".join(part(name) for name in ("scan", *names))
 
 
 def part(name: str) -> str:
@@ -33,13 +33,14 @@ def extract_filter(more: str = "") -> dict[str, Any]:
     Args:
         more: of the same script. A filter of its own for it would cost each request twice as much as what it does.
     """
-    source = {"inline_string": "\n".join((part("scan"), part("ask"), part("extract"), more))}
+    source = {"inline_string": f"{script('ask', 'extract')}\n{more}"}
     return lua_filter(EXTRACT_FILTER, {"default_source_code": source})
 
 
 def override_filter() -> dict[str, Any]:
     """The same, for the backends that ask for it: without a script by default, it costs nothing."""
-    return lua_filter(OVERRIDE_FILTER, {"source_codes": {OVERRIDE_FILTER: {"inline_string": script("override")}}})
+    source = {"inline_string": script("model", "override")}
+    return lua_filter(OVERRIDE_FILTER, {"source_codes": {OVERRIDE_FILTER: source}})
 
 
 def lua_filter(name: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -31,24 +31,8 @@ local function choose(handle)
     local rest = mine.prefix and string.match(path, "^/v1(/.*)$")
     headers:replace(":path", rest and (mine.prefix .. rest) or path)
   end
-  if not rewrites_model then
-    return
-  end
-  local body = handle:body()
-  local size = body and body:length() or 0
-  if size == 0 then
-    return
-  end
-  if mine.model then
-    local text = body:getBytes(0, size)
-    local found, from, to = scan(text)
-    if found == "ok" then
-      size = body:setBytes(sub(text, 1, from - 1) .. mine.model .. sub(text, to + 1))
-    end
-  end
-  headers = handle:headers()
-  if headers:get("content-length") then
-    headers:replace("content-length", tostring(size))
+  if rewrites_model then
+    put_model(handle, mine.model)
   end
 end
 

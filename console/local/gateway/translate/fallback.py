@@ -112,7 +112,7 @@ def filters(backends: Sequence[Ranked], source: Any) -> list[dict[str, Any]]:
         "@type": _TYPE + "header_mutation.v3.HeaderMutation",
         "mutations": {"request_mutations": [mutation]},
     }
-    code = f"{_tables(backends, credentials)}\n{script('fallback')}"
+    code = f"{_tables(backends, credentials)}\n{script('model', 'fallback')}"
     return [
         {"name": "which_backend", "typed_config": mutations},
         *(one.filter(source(one.name), header) for header, one in credentials.items()),

@@ -11,23 +11,8 @@ local function override(handle)
       handle:headers():replace(":path", prefix .. rest)
     end
   end
-  if not model then
-    return
-  end
-  local body = handle:body()
-  local length = body and body:length() or 0
-  if length == 0 then
-    return
-  end
-  local text = body:getBytes(0, length)
-  local found, from, to = scan(text)
-  if found ~= "ok" then
-    return
-  end
-  local size = body:setBytes(sub(text, 1, from - 1) .. model .. sub(text, to + 1))
-  local headers = handle:headers()
-  if headers:get("content-length") then
-    headers:replace("content-length", tostring(size))
+  if model then
+    put_model(handle, model)
   end
 end
 
