@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NoReturn
 
 _OPTIONS = ("--config", "--profile")
+_CANCELLED = 130
+"""`console.outcome.Ending.CANCELLED`'s; here before anything is loaded."""
 
 
 def main() -> None:
     """Run the command line and exit with the outcome's code (docs/outcomes.md)."""
+    former = signal.getsignal(signal.SIGINT)
+    if former is not signal.default_int_handler:  # it is ignored, as for what runs in a shell's background
+        sys.exit(_loaded()())
+    # While modules load, KeyboardInterrupt would come out of any of their lines, and some make another error of it.
+    signal.signal(signal.SIGINT, lambda *_: _cancel())
+    work = _loaded()
+    signal.signal(signal.SIGINT, former)
+    try:
+        code = work()
+    except KeyboardInterrupt:
+        _cancel()
+    # All is done and told, and stays the answer: what a Ctrl-C ends now is only the interpreter.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
+
+def _loaded() -> Callable[[], int]:
+    """What the arguments ask for."""
     arguments = sys.argv[1:]
     options = console_options(arguments)
     if options is not None and (arguments or _on_a_terminal()):
         # What most people start, and wait for: without the other commands, which it does not need.
         from console.opening import open_console
 
-        sys.exit(open_console(config=options.get("--config"), profile=options.get("--profile")))
+        return partial(open_console, config=options.get("--config"), profile=options.get("--profile"))
     from console.cli import run
 
-    sys.exit(run(arguments))
+    return partial(run, arguments)
+
+
+def _cancel() -> NoReturn:
+    with contextlib.suppress(OSError):
+        os.write(2, b"cancelled\n")
+    os._exit(_CANCELLED)
 
 
 def console_options(arguments: Sequence[str]) -> dict[str, str] | None:

@@ -264,7 +264,9 @@ class Console(TerminalApp[int]):
         outcome = job.outcome
         if outcome is None or outcome.data is None or action.streams:
             return
-        if action.danger is Danger.READ or hasattr(outcome.data, "changes"):
+        from console.rendering import is_asked_for
+
+        if is_asked_for(action, outcome.data):
             from screens.commanding import ResultWindow
 
             self.push_screen(ResultWindow(action, outcome))
@@ -279,6 +281,8 @@ class Console(TerminalApp[int]):
             self.notify(sentence, severity="information" if outcome.ending.good else "warning", markup=False)
             return
         means = "it could not be read; what is shown may be old" if read else outcome.ending.means
+        if outcome.ending is Ending.REFUSED and not read:  # why is what the summary says
+            means = "" if outcome.summary.endswith("nothing was changed") else "nothing was changed"
         self.faults.add(books.Fault(outcome.summary, means, outcome.then, _now()))
 
     def _over(self, job: Job, outcome: Outcome) -> None:

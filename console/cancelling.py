@@ -1,8 +1,24 @@
-"""Being cancelled, where a library on the way has swallowed it."""
+"""Being cancelled, where a library on the way has swallowed it or would be torn in two by it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for something that is not to be cut off in its middle, such as giving a connection back.
+
+    Raises:
+        asyncio.CancelledError: the task was asked to end meanwhile; the work is done nevertheless.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def obey() -> None:

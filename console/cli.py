@@ -13,6 +13,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +22,9 @@ from console.actions import Action
 from console.actions.commands import add_actions
 from console.guard import Danger
 from console.outcome import Ending, Item, ModeldeckError, Outcome
-from console.terminal.text import is_terminal, let_output_go, narrate, safe, say, speak_any_encoding
+from console.questions import Left, confirm, hidden, typed
+from console.terminal.columns import columns_of_output
+from console.terminal.text import have_streams, is_terminal, let_output_go, narrate, safe, say, speak_any_encoding
 
 if TYPE_CHECKING:
     from console.guard import Principal
@@ -30,10 +33,15 @@ if TYPE_CHECKING:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
+    have_streams()
     speak_any_encoding()
     try:
         code = root().main(list(arguments), prog_name="modeldeck", standalone_mode=False)
-    except click.exceptions.Abort:
+    except Left as left:
+        narrate(str(left))
+        return left.exit_code
+    except click.exceptions.Abort:  # what click makes of Ctrl-C
+        narrate("cancelled")
         return Ending.CANCELLED.exit_code
     except click.ClickException as problem:
         problem.show()
@@ -109,7 +117,8 @@ def _perform(action: Action, given: dict[str, Any]) -> int:
 
         profile = load_profile(config=config, profile=profile_name)
         principal = Principal.of_this_terminal(role=profile.rank, tenants=profile.tenants, via="cli")
-        async with Services(profile, prompt=None if as_json else _hidden) as services:
+        prompt = None if as_json else partial(_hidden, asyncio.get_running_loop())
+        async with Services(profile, prompt=prompt) as services:
             agreed = confirmed
             if not agreed and _is_asked(action, values, as_json=as_json):
                 called = await _called(services, action, principal, values)
@@ -125,18 +134,16 @@ def _perform(action: Action, given: dict[str, Any]) -> int:
             say(json.dumps(outcome.as_json(), ensure_ascii=False, default=str))
         else:
             _show(action, outcome)
-    except OSError as problem:
+    except (OSError, KeyboardInterrupt) as problem:
         if not key:
             raise
         return _undelivered(action, outcome, problem)
     return outcome.exit_code if number is None else 128 + number
 
 
-def _hidden(question: str) -> str:
+def _hidden(loop: asyncio.AbstractEventLoop, question: str) -> str:
     """What is typed without an echo; empty where nobody is there to type."""
-    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
-        return ""
-    return str(click.prompt(question, hide_input=True, default="", show_default=False, err=True))
+    return hidden(loop, question) if is_terminal(sys.stdin) and is_terminal(sys.stderr) else ""
 
 
 async def _until_signalled(work: Coroutine[Any, Any, Outcome]) -> tuple[Outcome, int | None]:
@@ -159,7 +166,7 @@ async def _until_signalled(work: Coroutine[Any, Any, Outcome]) -> tuple[Outcome,
         return Outcome(Ending.CANCELLED, "cancelled"), caught[0]
 
 
-def _undelivered(action: Action, outcome: Outcome, problem: OSError) -> int:
+def _undelivered(action: Action, outcome: Outcome, problem: OSError | KeyboardInterrupt) -> int:
     """A key was issued, and its text could not be written: say so, and how to take it back."""
     data = outcome.data if isinstance(outcome.data, dict) else {}
     name = data.get("id", "")
@@ -168,7 +175,8 @@ def _undelivered(action: Action, outcome: Outcome, problem: OSError) -> int:
         then = f"modeldeck tokens revoke {name}"
     if outcome.reveals:
         name, then = "", "modeldeck keys withdraw, for each of them"
-    narrate(f"✗ {outcome.summary}; but its text could not be written ({problem.strerror}) and is lost")
+    why = (problem.strerror if isinstance(problem, OSError) else "") or "cancelled"
+    narrate(f"✗ {safe(outcome.summary)}; but its text could not be written ({why}) and is lost")
     narrate(f"  next: {then}, then again with an output that can be written")
     return Ending.PARTIAL.exit_code
 
@@ -195,9 +203,9 @@ def _asked(action: Action, values: dict[str, Any], services: Services, called: s
     target = str(values.get(action.target or "", ""))
     if services.profile.protected and target:
         question = f"{action.title} {safe(called)}: type {safe(target)} to confirm"
-        return str(click.prompt(question, default="", show_default=False, err=True))
+        return typed(question)
     question = f"{action.title} {safe(called)}? {action.details}".rstrip()
-    return "yes" if click.confirm(question, default=False, err=True) else ""
+    return "yes" if confirm(question) else ""
 
 
 def _emitter(action: Action, *, as_json: bool) -> Callable[[Any], None]:
@@ -228,12 +236,16 @@ def _show(action: Action, outcome: Outcome) -> None:
 
     A key that is shown is alone on standard output: ``KEY=$(modeldeck keys create …)`` works.
     """
-    from console.rendering import data_text
+    from console.rendering import Fitted, data_text, is_asked_for
 
-    asked_for = action.danger is Danger.READ or bool(action.columns) or hasattr(outcome.data, "changes")
-    text = data_text(action, outcome.data) if asked_for else ""
+    asked_for = bool(action.columns) or is_asked_for(action, outcome.data)
+    room = columns_of_output()
+    fitted = Fitted(room) if room else None
+    text = data_text(action, outcome.data, fitted) if asked_for else ""
     if text:
         say(text)
+        if fitted is not None and fitted.note:
+            narrate(fitted.note)
     if asked_for and not action.columns:
         for item in outcome.items:
             say(_item_line(item))

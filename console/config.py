@@ -70,10 +70,15 @@ class RedisLink(_Section):
 
 
 class KubernetesLink(_Section):
-    """The cluster. Without ``kubeconfig``: ``$KUBECONFIG``, ``~/.kube/config``, or the pod's own account."""
+    """The cluster. Without ``kubeconfig``: ``$KUBECONFIG``, ``~/.kube/config``, or the pod's own account.
+
+    reaches_services  whether this machine is in the cluster's network, and may ask Services themselves; by default it
+                      is where it is a pod
+    """
 
     kubeconfig: Path | None = None
     context: str | None = None
+    reaches_services: bool | None = None
 
 
 class GatewayLink(_Section):

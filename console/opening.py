@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from console.outcome import Refusal
 from console.terminal.environment import prepare, refuse_without_screen
-from console.terminal.text import let_output_go, narrate, safe, speak_any_encoding, speaks_unicode
+from console.terminal.text import have_streams, let_output_go, narrate, safe, speak_any_encoding, speaks_unicode
 
 if TYPE_CHECKING:
     from console.config import Profile
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def open_console(*, config: str | None, profile: str | None) -> int:
     """Open the console on this terminal; returns the exit code when it is left."""
+    have_streams()
     speak_any_encoding()
     terminal = prepare()
     try:

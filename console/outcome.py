@@ -71,6 +71,11 @@ HTTP_STATUSES: dict[Ending, tuple[int, ...]] = {
 }
 
 
+def counted(number: int, what: str, several: str = "") -> str:
+    """``1 change``, ``2 changes``; ``several`` where the plural is another."""
+    return f"{number:,} {what if number == 1 else several or what + 's'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One thing that an operation touched, or could not: an object, a key, a provider, a record."""

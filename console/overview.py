@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from console.call import Call, Handler
-from console.outcome import Ending, ModeldeckError, Outcome
+from console.outcome import Ending, ModeldeckError, Outcome, Refusal
+from console.terminal.text import share
 
 FRESH_FOR = timedelta(hours=5)
 """A list is late after this: the longest interval of the schedule's tiers (4 h), and something for its jitter."""
@@ -22,7 +23,8 @@ _RESTORE = "Redis has no entry for it, so the gateway refuses it: modeldeck keys
 class Need:
     """One thing that somebody should look at.
 
-    state  a word for how it is: refused, drift, pending, rotating, expiring, lost, spending, spent, interrupted, down
+    state  a word for how it is: refused, drift, pending, rotating, expiring, lost, suspended, unwritten, spending,
+           spent, interrupted, down
     view   where it is dealt with: overview, sync, published, keys, usage, audit
     key    what it is called there
     """
@@ -124,7 +126,8 @@ async def _published(call: Call) -> _Part:
 
 
 async def _keys(call: Call) -> _Part:
-    from console.keys.handlers import LOST, listing
+    from console.keys.handlers import listing
+    from console.keys.types import LOST
 
     rows = await _rows(call, listing, tenant=None, all=False, label=())
     now = datetime.now(UTC)
@@ -143,25 +146,69 @@ async def _keys(call: Call) -> _Part:
         needs.append(Need(LOST, f"{len(lost)} keys", _RESTORE, "keys", lost[0]["id"]))
     else:
         needs += [Need(LOST, f"key {row['name']}", _RESTORE, "keys", row["id"]) for row in lost]
+    needs += [*await _suspended(call, rows), *await _unwritten(call)]
+    problem = "Redis cannot be asked what the gateway has" if any(row["used"] == "unknown" for row in rows) else ""
+    if problem:
+        needs.append(Need("down", "keys", f"{problem}: which of them it refuses is not known", "overview", "keys"))
     figures = {
-        "active": sum(row["state"] in ("active", "rotating") for row in rows),
+        "active": sum(row["state"] == "active" for row in rows),
         "rotating": sum(row["state"] == "rotating" for row in rows),
         "expiring": expiring,
         "total": len(rows),
     }
-    return _Part(figures, tuple(needs))
+    return _Part(figures, tuple(needs), problem)
+
+
+async def _suspended(call: Call, keys: Sequence[Mapping[str, Any]]) -> list[Need]:
+    """The tenants whose keys are refused, and those whose keys should be and are not."""
+    from console.access import suspensions
+
+    standing = await suspensions.standing(call.services)
+    allowed = call.principal.tenants
+    needs = []
+    for tenant in sorted(standing.refused | standing.kept.keys()):
+        if allowed is not None and tenant not in allowed:
+            continue
+        own = [key["id"] for key in keys if key["tenant"] == tenant]
+        many = f"{len(own)} key{'s' if len(own) != 1 else ''}"
+        if tenant in standing.lost:
+            state = "lost"
+            detail = f"its suspension: Redis has none, so the gateway lets {many} through: modeldeck keys restore"
+        else:
+            state = "suspended"
+            detail = f"{many} refused with 403: modeldeck tenants resume {tenant}"
+            if tenant not in standing.kept:
+                detail = f"{detail}, or suspend it again: in Redis alone, a flush would lift it"
+        needs.append(Need(state, f"tenant {tenant}", detail, "keys", own[0] if own else tenant))
+    return needs
+
+
+async def _unwritten(call: Call) -> list[Need]:
+    """That Secrets are behind, where there is a cluster that has them."""
+    from console.keys.unwritten import behind as behind_of
+
+    behind = await behind_of(await call.services.store(), tenants=call.principal.tenants)
+    if not behind:
+        return []
+    try:
+        await call.services.cluster()  # reads its configuration; nothing is sent
+    except Refusal:
+        return []
+    many = "1 key" if len(behind) == 1 else f"{len(behind)} keys"
+    detail = f"the digests of {many} are not written to Secrets: modeldeck keys restore"
+    return [Need("unwritten", many, detail, "keys", min(behind))]
 
 
 async def _budgets(call: Call) -> _Part:
     from console.usage.budget_handlers import listing
-    from console.usage.budgets import TOLD_AT
 
     rows = await _rows(call, listing, tenant=None)
     needs = []
     for row in sorted(rows, key=lambda row: -row["percent"]):
-        if row["percent"] >= min(TOLD_AT):
-            state = "spent" if row["percent"] >= max(TOLD_AT) else "spending"
-            detail = f"{row['percent']} % of {row['budget']} is used"
+        if row["state"] != "open":
+            state = "spent" if row["state"] == "spent" else "spending"
+            rest = ", and the rest lets requests through one at a time" if row["state"] == "one at a time" else ""
+            detail = f"{share(row['percent'])} {row['budget']} is used{rest}"
             needs.append(Need(state, f"budget {row['called']}", detail, "usage", f"{row['scope']}:{row['name']}"))
     figures = {"total": len(rows), "spent": sum(need.state == "spent" for need in needs)}
     return _Part(figures, tuple(needs))

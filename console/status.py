@@ -17,7 +17,7 @@ from console.access.propagation import everywhere, instances
 from console.access.redis import as_unavailable
 from console.access.writer import EPOCH_KEY
 from console.call import Call
-from console.outcome import Ending, ModeldeckError, Outcome, Unavailable
+from console.outcome import Ending, ModeldeckError, Outcome, Unavailable, counted
 from console.services import Services
 
 _PART_SECONDS = 8.0
@@ -112,13 +112,15 @@ async def _authorizer(services: Services) -> str:
             f"{', '.join(propagation.behind)} reports and has not applied the last write: it decides by an old view"
         )
     oldest = max(time.time() - worker.at for worker in workers)
-    return f"{len(workers)} workers, {workers[0].entries} keys, last report {oldest:.0f} s ago"
+    return f"{counted(len(workers), 'worker')}, {counted(workers[0].entries, 'key')}, last report {oldest:.0f} s ago"
 
 
 async def _operations(services: Services) -> str:
     left = await (await services.journal()).interrupted()
     if left:
-        raise Unavailable(f"{len(left)} operations are interrupted: recovery ends them within a minute")
+        raise Unavailable(
+            f"{counted(len(left), 'operation is', 'operations are')} interrupted: recovery ends that within a minute"
+        )
     return "none is interrupted"
 
 

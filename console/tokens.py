@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from console.call import Call
 from console.guard import Principal, Role
-from console.outcome import Ending, Outcome, Refusal, Revealed, not_found
+from console.outcome import Ending, Outcome, Refusal, Revealed, counted, not_found
 from console.store.engine import Store
 from console.store.tables.access import api_tokens as table
 
@@ -129,7 +129,7 @@ async def listing(call: Call) -> Outcome:
         rows = (await db.execute(sa.select(table).order_by(table.c.created_at.desc()))).mappings().all()
     now = datetime.now(UTC)
     found = [_token(row).as_json(now) for row in rows]
-    return Outcome(Ending.DONE, f"{len(found)} tokens", data=found)
+    return Outcome(Ending.DONE, counted(len(found), "token"), data=found)
 
 
 async def revoke(call: Call) -> Outcome:

@@ -13,6 +13,7 @@ from console.bridge import Job
 from console.outcome import Ending
 from screens.details import Details, Fact, Title, local_time
 from screens.frame import DeckScreen
+from screens.no_keys import refuse_key
 from screens.split import Split
 from widgets.filter_bar import FilterBar
 from widgets.table_rows import Column, ListRows
@@ -46,6 +47,7 @@ class AuditScreen(DeckScreen):
     VIEW = "audit"
     ACTIONS = ("publish", "update", "unpublish", "keys.", "sync.", "operations.")
     EMPTY = "nothing was done yet"
+    NONE_FOUND = "no row has all of these words: / and esc shows all"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter", id="audit.filter", key_display="/"),
         Binding("v", "verify", "verify chain", id="audit.verify"),
@@ -58,7 +60,7 @@ class AuditScreen(DeckScreen):
         self._wanted_words: list[str] = []
 
     def body(self) -> Iterable[Widget]:
-        yield FilterBar(placeholder="who, what, or how it ended", things="rows", id="filter")
+        yield FilterBar(placeholder="who, what, or how it ended", things="rows", refuse=refuse_key, id="filter")
         table = VirtualTable(COLUMNS, empty="reading …", can_mark=False, id="main")
         yield Split(table, Details(id="details"))
 
@@ -75,6 +77,7 @@ class AuditScreen(DeckScreen):
     def _show(self) -> None:
         found = [row for row in self._rows if all(word in _text(row) for word in self._wanted_words)]
         self.query_one(FilterBar).show_count(len(found), len(self._rows))
+        self.table.set_empty(self.NONE_FOUND if self._rows else self.EMPTY)
         self.table.show(ListRows((row["seq"], _cells(row)) for row in found))
         self._show_details()
 

@@ -18,6 +18,7 @@ from screens.catalog_rows import COLUMNS, CatalogRows
 from screens.details import Details, Line
 from screens.frame import DeckScreen
 from screens.model_facts import facts_of
+from screens.no_keys import refuse_key
 from screens.split import Split
 from widgets.filter_bar import FilterBar
 from widgets.latest import Latest
@@ -72,7 +73,9 @@ class CatalogScreen(DeckScreen):
         self._search_wanted: _Search | None = None
 
     def body(self) -> Iterable[Widget]:
-        yield FilterBar(placeholder="provider:groq ctx>=128k in<0.5 vision free -preview llama", id="filter")
+        yield FilterBar(
+            placeholder="provider:groq ctx>=128k in<0.5 vision free -preview llama", refuse=refuse_key, id="filter"
+        )
         yield Split(VirtualTable(COLUMNS, empty="reading the catalog …", id="main"), Details(id="details"))
 
     def on_mount(self) -> None:

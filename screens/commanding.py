@@ -18,6 +18,7 @@ from console.outcome import Outcome
 from console.terminal.text import safe
 from screens.details import Details, Line
 from screens.frame import Deck
+from screens.no_keys import refuse_key
 from screens.views import VIEWS
 from widgets.command_line import CommandLine
 from widgets.dialog import Dialog
@@ -62,7 +63,10 @@ class CommandWindow(ModalScreen[str | None]):
     def __init__(self, history: Sequence[str]) -> None:
         super().__init__()
         self._line = CommandLine(
-            suggest=suggestions, history=history, placeholder="a view, or a command without modeldeck"
+            suggest=suggestions,
+            refuse=refuse_key,
+            history=history,
+            placeholder="a view, or a command without modeldeck",
         )
 
     def compose(self) -> ComposeResult:

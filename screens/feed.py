@@ -16,6 +16,7 @@ from console.bridge import Live
 from console.terminal.text import safe
 from screens.details import Details, Fact, Title
 from screens.frame import DeckScreen
+from screens.no_keys import refuse_key
 from widgets.feed import FeedView
 from widgets.filter_bar import FilterBar
 from widgets.spark import spark
@@ -76,7 +77,7 @@ class FeedScreen(DeckScreen):
     """
 
     def body(self) -> Iterable[Widget]:
-        yield FilterBar(placeholder="a model, a key id, a name", things="events", id="filter")
+        yield FilterBar(placeholder="a model, a key id, a name", things="events", refuse=refuse_key, id="filter")
         yield FeedView(FeedLines(self.bridge.live), id="main")
         yield Details(id="details")
 

@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.events import Resize
 
 from console.actions import REGISTRY, Action
-from console.actions.parameters import read_document
+from console.actions.parameters import read_document, spelled_duration
 from console.actions.registry import Kind
 from console.outcome import Refusal
 from screens.frame import DeckScreen, begin
@@ -161,14 +161,6 @@ async def specs_for(
             found = replace(found, kind=FieldKind.SEVERAL, choices=models)
         specs.append(dressed(found) if action.id in PUBLICATIONS else found)
     return specs
-
-
-def spelled_duration(seconds: int) -> str:
-    """``15m`` for 900: the largest unit that divides it."""
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 async def names(screen: DeckScreen, listing: str) -> tuple[str, ...]:

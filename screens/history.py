@@ -13,6 +13,7 @@ from console.catalog.types import ChangeKind
 from screens.details import Details, Fact, Line, Title, local_time
 from screens.difference import fields_of
 from screens.frame import begin
+from screens.no_keys import refuse_key
 from screens.window import Window
 from widgets.filter_bar import FilterBar
 from widgets.table_rows import Column, ListRows
@@ -58,7 +59,7 @@ class HistoryWindow(Window):
 
     def body(self) -> Iterable[Widget]:
         hint = "price, context" if "model" in self._asked else "a model, a field: gpt-4o price"
-        yield FilterBar(placeholder=hint, things="changes", id="filter")
+        yield FilterBar(placeholder=hint, things="changes", refuse=refuse_key, id="filter")
         columns = (_AT, _FIELD, _CHANGE, _BY, _RUN) if "model" in self._asked else (_AT, _MODEL, _FIELD, _CHANGE, _RUN)
         yield VirtualTable(columns, empty="reading …", can_mark=False, id="main")
         yield Details(id="details")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from console.keys.types import TENANT_SUSPENDED
 from console.terminal.text import safe
 from screens.details import Fact, Line, Title, local_time
 from widgets.meter_text import age, compact
@@ -23,6 +24,7 @@ _NAMED = 40
 _NOT_WORKING = {
     "lost": (State.DRIFT, "not in Redis"),
     "suspended": (State.OFF, "suspended"),
+    TENANT_SUSPENDED: (State.OFF, TENANT_SUSPENDED),
     "expired": (State.REFUSED, "expired"),
 }
 """What of the key as a whole keeps its newest text from working."""
@@ -35,7 +37,9 @@ def facts_of(key: Mapping[str, Any]) -> Iterable[Fact]:
     for one in generations[:_AT_ONCE]:
         yield Line(*_generation(one, key["state"]))
     if key["state"] == "lost":
-        yield Fact("next", "the gateway refuses it: keys restore writes its entry again", "warn")
+        yield Fact("next", "the gateway refuses it: R writes its entry again", "warn")
+    if key["state"] == TENANT_SUSPENDED:
+        yield Fact("next", f"the gateway refuses it: tenants resume {key['tenant']} lets it through again", "warn")
     events = list(reversed(key.get("timeline", ())))
     for event in events[:_NEWEST]:
         yield Line(*_event(event))

@@ -44,16 +44,28 @@ class KeySearch(Dialog[str | None]):
         self.dismiss(None)
 
 
-class InClear(ResultWindow):
-    """The keys that stand in clear in Redis, by their digests."""
+class _Offer(ResultWindow):
+    """What there is, and a key that asks for something to be done about it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "take_over", "take them over", id="keys_in_clear.take_over"),
-    ]
+    wanted = False
+    """Whether the operator wants it done."""
 
-    def action_take_over(self) -> None:
+    def action_want(self) -> None:
         self.wanted = True
         self.dismiss(None)
 
-    wanted = False
-    """Whether the operator wants them to be taken over."""
+
+class InClear(_Offer):
+    """The keys that stand in clear in Redis, by their digests."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "want", "take them over", id="keys_in_clear.take_over"),
+    ]
+
+
+class Lost(_Offer):
+    """What is missing of keys, and would be written again."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "want", "write it again", id="keys_lost.restore"),
+    ]

@@ -16,12 +16,13 @@ from console.access.forms import MISTYPED, mistyped
 from console.access.types import digest_of
 from console.actions import REGISTRY
 from console.bridge import Job
+from console.keys.types import LOST, TENANT_SUSPENDED
 from console.outcome import Refusal
 from screens.details import Details, Line
 from screens.forms import ask_values
 from screens.frame import DeckScreen, begin
 from screens.key_details import facts_of, used
-from screens.key_search import InClear, KeySearch
+from screens.key_search import InClear, KeySearch, Lost
 from screens.split import Split
 from widgets.meter_text import age, clock
 from widgets.secret_line import made_of
@@ -32,8 +33,9 @@ from widgets.virtual_table import VirtualTable
 STATES = {
     "active": State.READY,
     "rotating": State.PENDING,
-    "lost": State.DRIFT,
+    LOST: State.DRIFT,
     "suspended": State.OFF,
+    TENANT_SUSPENDED: State.OFF,
     "expired": State.REFUSED,
     "revoked": State.REFUSED,
 }
@@ -57,7 +59,7 @@ class KeysScreen(DeckScreen):
 
     VIEW = "keys"
     PREFIXES = frozenset({"api_key"})
-    ACTIONS = ("keys.",)
+    ACTIONS = ("keys.", "tenants.")
     EMPTY = "no keys yet: n issues the first"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "create", "new", id="keys.create"),
@@ -69,6 +71,7 @@ class KeysScreen(DeckScreen):
         Binding("c", "copy", "copy id", id="keys.copy_id"),
         Binding("e", "explain", "explain", id="keys.explain"),
         Binding("slash", "find", "whose key", id="keys.find", key_display="/"),
+        Binding("R", "restore", "restore lost", id="keys.restore"),
         Binding("I", "in_clear", "in clear", show=False, id="keys.in_clear"),
         Binding("C", "copy_command", "copy command", show=False, id="keys.copy_command"),
         Binding("a", "toggle_revoked", "revoked too", show=False, id="keys.toggle_revoked"),
@@ -176,7 +179,7 @@ class KeysScreen(DeckScreen):
             if key is None or (action not in ("copy", "explain") and key["state"] in ("revoked", "expired")):
                 return False
             return action != "finish" or key["grace_left"] is not None
-        return True
+        return action != "restore" or any(row["state"] == LOST for row in self._rows.values())
 
     def action_create(self) -> None:
         ask_values(self, "keys.create", self.in_tenant(), self._selected, hide=("plan",))
@@ -283,6 +286,24 @@ class KeysScreen(DeckScreen):
         def closed(_: None) -> None:
             if window.wanted:
                 ask_values(self, "keys.import", self.in_tenant(), hide=("plan", "entry"))
+
+        self.app.push_screen(window, closed)
+
+    # Keys that Redis has lost
+
+    def action_restore(self) -> None:
+        begin(self, self._show_lost, "reading what is lost", "lost")
+
+    async def _show_lost(self) -> None:
+        outcome = await self.bridge.ask("keys.restore", {"plan": True} | self.in_tenant())
+        if not outcome.data:
+            self.deck.tell(outcome)
+            return
+        window = Lost(REGISTRY["keys.restore"], outcome)
+
+        def closed(_: None) -> None:
+            if window.wanted:
+                self.deck.act("keys.restore", self.in_tenant())
 
         self.app.push_screen(window, closed)
 

@@ -27,6 +27,8 @@ NEEDS = {
     "rotating": State.PENDING,
     "expiring": State.PENDING,
     "lost": State.DRIFT,
+    "suspended": State.OFF,
+    "unwritten": State.DRIFT,
     "spending": State.PENDING,
     "spent": State.DRIFT,
     "interrupted": State.DRIFT,
@@ -45,7 +47,7 @@ class OverviewScreen(DeckScreen):
 
     VIEW = "overview"
     PREFIXES = frozenset({"api_key", "published_model_info"})
-    ACTIONS = ("publish", "update", "unpublish", "keys.", "sync.", "budgets.", "operations.")
+    ACTIONS = ("publish", "update", "unpublish", "keys.", "sync.", "budgets.", "operations.", "tenants.")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "look", "look again", id="overview.look"),
         Binding("R", "recover", "recover", id="overview.recover"),

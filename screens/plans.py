@@ -61,7 +61,8 @@ def steps_of(progress: Iterable[object]) -> list[Step]:
 def warnings_of(plan: Plan) -> list[Line]:
     """What to know before it is applied; first what another manager owns, for that stops it."""
     taken = [Line((f"{State.REFUSED.glyph} {conflict}", "bad")) for conflict in plan.conflicts]
-    return [*taken, *(Line((f"! {warning}", "warn")) for warning in plan.warnings)]
+    reasons = [Line((f"· {reason}", "muted")) for reason in plan.reasons]
+    return [*taken, *(Line((f"! {warning}", "warn")) for warning in plan.warnings), *reasons]
 
 
 class PlanWindow(ModalScreen[str]):

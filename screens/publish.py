@@ -27,7 +27,7 @@ from widgets.meter_text import elapsed
 from widgets.theme import State
 
 _ACTION = REGISTRY["publish"]
-_HIDDEN = ("plan", "manifests", "take_over")
+_HIDDEN = ("file", "plan", "manifests", "take_over")
 
 
 class PublishScreen(DeckScreen):

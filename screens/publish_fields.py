@@ -41,4 +41,6 @@ _SAID: Mapping[str, tuple[str, str]] = {
 def dressed(spec: FieldSpec) -> FieldSpec:
     """A field of a publication as an operator reads it; with something in it, it is in sight."""
     label, unit = _SAID.get(spec.name, (spec.label, spec.unit))
-    return replace(spec, label=label, unit=unit, more=spec.name not in ALWAYS and not spec.default)
+    # A form is for one model; only the command line and the HTTP API take a file instead.
+    required = spec.required or spec.name == "model"
+    return replace(spec, label=label, unit=unit, required=required, more=spec.name not in ALWAYS and not spec.default)

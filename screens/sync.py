@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from console.actions.parameters import spelled_duration
 from console.bridge import Job
 from console.outcome import Outcome
 from console.sync.types import Progress
 from screens.details import Details, Fact, Line
-from screens.forms import FormWindow, Values, spelled_duration
+from screens.forms import FormWindow, Values
 from screens.frame import DeckScreen
 from screens.split import Split
 from screens.sync_rows import COLUMNS, ProviderRow, cells, facts, merged, run_facts

@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.text import Text
 
+from console.actions.parameters import spelled_duration
 from console.sync.types import Progress, Stage
 from screens.details import Fact, Line, Title, local_time
-from screens.forms import spelled_duration
 from widgets.meter_text import age, bar, compact, elapsed, grouped
 from widgets.spark import spark
 from widgets.table_rows import Column

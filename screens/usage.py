@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from console.terminal.text import share
 from screens.details import Details, Fact, Line, Title
 from screens.frame import DeckScreen
 from screens.split import Split
@@ -81,11 +82,14 @@ class UsageScreen(DeckScreen):
         Binding("escape", "widen", "all", id="usage.widen"),
         Binding("C", "copy_command", "copy command", show=False, id="usage.copy_command"),
     ]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-high")]  # noqa: RUF012 - as Textual declares it
     DEFAULT_CSS = """
     UsageScreen #plot { height: 10; border-bottom: solid $foreground 30%; }
     UsageScreen.-narrow #plot { height: 7; }
     UsageScreen.-narrow .split--list { height: 1fr; }
     UsageScreen.-narrow .split--details { height: 5; }
+    UsageScreen.-short #plot { display: none; }
+    UsageScreen.-short.-narrow .split--details { height: 3; }
     """
 
     def __init__(self) -> None:
@@ -254,7 +258,7 @@ def _plot(
     asked: Asked, times: list[Mapping[str, Any]], total: Mapping[str, Any] | None, width: int, height: int
 ) -> Iterable[Fact]:
     narrowed = "".join(f" · {name} {value}" for name, value in asked.narrowed)
-    told = "" if total is None else f"{total['requests']:,} requests  {total['cost']}"
+    told = "" if total is None else _told(total, asked.shown)
     yield Line((f"{asked.shown}, last {asked.since}{narrowed}", "strong"), (f"   {told}", "muted"))
     values = [_number(row, asked.shown) for row in times]
     if not any(values):
@@ -271,9 +275,19 @@ def _plot(
     yield Line((f"{'':{_AXIS}} {ends[0]}{ends[1]:>{max(1, cells - len(ends[0]))}}", "muted"))
 
 
+def _told(total: Mapping[str, Any], shown: str) -> str:
+    """The sum of what is plotted."""
+    if shown == "tokens":
+        return f"{total['input_tokens']:,} in, {total['output_tokens']:,} out  {total['cost']}"
+    if shown == "refused":
+        return f"{total['refused']:,} of {total['requests']:,} requests"
+    return f"{total['requests']:,} requests  {total['cost']}"
+
+
 def _short(moment: str, asked: Asked) -> str:
+    """A moment at an end of the axis; the time of day alone would be the same at both ends of a day."""
     at = datetime.fromisoformat(moment).astimezone()
-    return f"{at:%H:%M}" if asked.since in ("1h", "24h") else f"{at:%Y-%m-%d}"
+    return f"{at:%H:%M}" if asked.since == "1h" else f"{at:%a %H:%M}" if asked.since == "24h" else f"{at:%Y-%m-%d}"
 
 
 def _facts(
@@ -289,7 +303,7 @@ def _facts(
     yield Title(row["label"])
     if budget is not None:
         paint = "bad" if budget["percent"] >= 100 else "warn" if budget["percent"] >= 80 else ""
-        yield Fact("budget", f"{budget['percent']} % of {budget['budget']} is used", paint)
+        yield Fact("budget", f"{share(budget['percent'])} {budget['budget']} is used", paint)
     ended = [f"{row[name]:,} {name}" for name in ("answered", "refused", "failed", "aborted") if row[name]]
     yield Fact("requests", f"{row['requests']:,}: {', '.join(ended)}")
     yield Fact("tokens", f"{row['input_tokens']:,} in, {row['output_tokens']:,} out of {row['metered']:,} requests")

@@ -1,4 +1,4 @@
-"""The steps of an operation as they are taken: ✓ done, ◐ under way, · waiting, ✖ failed, ↶ undone."""
+"""The steps of an operation as they are taken: ✓ done, ◐ under way, · waiting, ▲ left, ✖ failed, ↶ undone."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ STEP_STATES = {
     "waiting": State.WAITING,
     "taking": State.PENDING,
     "taken": State.DONE,
+    "left": State.DRIFT,
     "failed": State.FAILED,
     "undone": State.UNDONE,
 }
 """By the words of console/operations/types.py (StepState)."""
+_WHY = {"failed": "bad", "left": "warn"}
+"""The states of which it is said why, and in which paint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Step:
 
 
 class Checklist(Listing, can_focus=False):
-    """Shows steps; one that is under way counts its seconds, a failed one says why below."""
+    """Shows steps; one that is under way counts its seconds, a failed one, or one that was left, says why below."""
 
     DEFAULT_CSS = "Checklist { height: auto; max-height: 100%; }"
 
@@ -103,9 +106,9 @@ class Checklist(Listing, can_focus=False):
             name, detail = shown(step.name), shown(step.detail)
             paint = "muted" if step.state == "waiting" else "strong" if step.state == "taking" else ""
             parts: list[Part] = [(f"{state.glyph} ", state.paint), (clip(name, room - 2), paint), (took, "muted")]
-            if detail and step.state == "failed":
+            if detail and step.state in _WHY:
                 lines.append(parts)
-                lines += [[("    ", ""), (line, "bad")] for line in wrapped(detail, room - 4)]
+                lines += [[("    ", ""), (line, _WHY[step.state])] for line in wrapped(detail, room - 4)]
                 continue
             if detail:
                 parts.append((f"  {detail}", "muted"))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from widgets.fit import shown
-from widgets.prompt import Prompt, Suggest
+from widgets.prompt import Prompt, Refuse, Suggest
 
 _KEPT = 200
 
@@ -30,12 +30,13 @@ class CommandLine(Prompt):
         self,
         *,
         suggest: Suggest | None = None,
+        refuse: Refuse | None = None,
         history: Sequence[str] = (),
         placeholder: str = "",
         id: str | None = None,  # noqa: A002 - Textual's word
         classes: str | None = None,
     ) -> None:
-        super().__init__(lead=":", placeholder=placeholder, suggest=suggest, id=id, classes=classes)
+        super().__init__(lead=":", placeholder=placeholder, suggest=suggest, refuse=refuse, id=id, classes=classes)
         self._history = list(history)[-_KEPT:]
         self._at: int | None = None
         self._draft = ""

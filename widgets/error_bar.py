@@ -49,7 +49,9 @@ class ErrorBar(Painted):
         label = f" {State.FAILED.glyph} {unread} error{'s' if unread != 1 else ''} "
         key = " ! read "
         room = width - cells(label) - cells(key) - 1
-        sentence = "; ".join(shown(text) for text in (newest.what, newest.state) if text)
+        # What helps on comes before what is cut off on a narrow screen; the list has it all.
+        then = f"next: {newest.then}" if newest.then else ""
+        sentence = "; ".join(shown(text) for text in (newest.what, then, newest.state) if text)
         text = clip(sentence, room)
         blank = " " * max(0, room - cells(text))
         return self.strip([(label, "danger"), (f" {text}{blank}", "bad"), (key, "key")], width, ground="quiet")

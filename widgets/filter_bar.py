@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from widgets.fit import shown
 from widgets.meter_text import grouped
-from widgets.prompt import Prompt, Suggest
+from widgets.prompt import Prompt, Refuse, Suggest
 from widgets.theme import sign
 
 
@@ -17,11 +17,14 @@ class FilterBar(Prompt):
         value: str = "",
         placeholder: str = "",
         suggest: Suggest | None = None,
+        refuse: Refuse | None = None,
         things: str = "models",
         id: str | None = None,  # noqa: A002 - Textual's word
         classes: str | None = None,
     ) -> None:
-        super().__init__(lead=" / ", value=value, placeholder=placeholder, suggest=suggest, id=id, classes=classes)
+        super().__init__(
+            lead=" / ", value=value, placeholder=placeholder, suggest=suggest, refuse=refuse, id=id, classes=classes
+        )
         self._things = things
 
     def show_count(self, found: int, total: int) -> None:

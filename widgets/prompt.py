@@ -47,6 +47,8 @@ class Suggested:
     hint: str = ""
 
 
+Refuse = Callable[[str], str]
+"""From a text to why it must not stand here; empty where it may. For secrets: what is refused is nowhere kept."""
 Suggest = Callable[[str, int], Sequence[Suggestion]]
 """From the text and the place of the cursor to suggestions, the likeliest first. It must not wait for anything."""
 
@@ -131,9 +133,15 @@ class PromptInput(Input):
     }
     """
 
-    def __init__(self, *, placeholder: str = "") -> None:
+    def __init__(self, *, placeholder: str = "", pasted: Callable[[str], bool] = lambda _: True) -> None:
         super().__init__(placeholder=placeholder, compact=True, select_on_focus=False)
         self.cursor_blink = False
+        self._pasted = pasted
+
+    def on_paste(self, event: events.Paste) -> None:
+        if not self._pasted(event.text):
+            event.stop()
+            event.prevent_default()
 
 
 class Prompt(Widget):
@@ -195,13 +203,16 @@ class Prompt(Widget):
         value: str = "",
         placeholder: str = "",
         suggest: Suggest | None = None,
+        refuse: Refuse | None = None,
         id: str | None = None,  # noqa: A002 - Textual's word
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._suggest = suggest
+        self._refuse = refuse
+        self._refusal = ""
         self._lead = Note([(lead, "key")])
-        self._input = PromptInput(placeholder=placeholder)
+        self._input = PromptInput(placeholder=placeholder, pasted=self._may_stand)
         self._side = Note([])
         self._note = Note(classes="prompt--note")
         self._list = SuggestionList()
@@ -242,7 +253,9 @@ class Prompt(Widget):
         self._suggest = suggest
 
     def say(self, *lines: Sequence[Part]) -> None:
-        """What stands below the line: an error, a hint; nothing closes it."""
+        """What stands below the line: an error, a hint; nothing closes it, or leaves what was refused."""
+        if not lines and self._refusal:
+            lines = ([(f" {shown(self._refusal)}", "bad")],)
         self._note.show(*lines)
         self._note.set_class(bool(lines), "-said")
 
@@ -260,10 +273,23 @@ class Prompt(Widget):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
+        if not self._may_stand(self.text):  # typed, or put in by a terminal that does not tell what is pasted
+            self._input.value = ""
+            return
+        if self.text and self._refusal:
+            self._refusal = ""
+            self.say()
         if not self._waiting:
             # Behind the keys that have come already: the last text wins.
             self._waiting = True
             self.call_later(self._tell)
+
+    def _may_stand(self, text: str) -> bool:
+        sentence = self._refuse(text) if self._refuse is not None else ""
+        if sentence:
+            self._refusal = sentence
+            self.say()
+        return not sentence
 
     def _tell(self) -> None:
         self._waiting = False
@@ -314,4 +340,7 @@ class Prompt(Widget):
         if self._list.suggestions:
             self._list.show(())
         else:
+            if self._refusal:
+                self._refusal = ""
+                self.say()
             self.post_message(self.Left(self))

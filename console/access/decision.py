@@ -10,7 +10,7 @@ import functools
 import ipaddress
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -64,7 +64,10 @@ class Allowed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Refuse it. ``step`` names the rule that refused, for people and for counters."""
+    """Refuse it. ``step`` names the rule that refused, for people and for counters.
+
+    key_id, tenant  whose the key is that was presented, where it is one: also of a request that is refused
+    """
 
     status: int
     code: str
@@ -74,6 +77,18 @@ class Denied:
     digest: str | None = None
     key_id: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    tenant: str | None = None
+
+    def told(self, prefix: str) -> dict[str, str]:
+        """The headers of the answer, which the gateway's access log has too: what was refused, and whose key it was.
+
+        Values that cannot be header text are left out.
+        """
+        told = dict(self.headers) | {"content-type": "application/json", REASON_HEADER: self.code}
+        if self.retry_after is not None:
+            told["retry-after"] = str(self.retry_after)
+        whose = {f"{prefix}-key-id": self.key_id, f"{prefix}-tenant": self.tenant}
+        return told | {name: value for name, value in whose.items() if value and _fits_a_header(value)}
 
     def body(self) -> bytes:
         """OpenAI's error shape."""
@@ -82,6 +97,7 @@ class Denied:
         return json.dumps({"error": error}).encode()
 
 
+REASON_HEADER = "x-modeldeck-reason"
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9\-._~+/]+=*) *\Z")
 """RFC 9110 §11.1 (the scheme is case-insensitive) and RFC 6750 §2.1 (b64token)."""
 MODELS_PATH = "/v1/models"
@@ -172,7 +188,7 @@ def decide_for(
         return Allowed(_headers(entry, None, None, prefix), entry.key_id, digest, None)
     names = _models_asked_for(ask, path)
     if isinstance(names, Denied):
-        return names
+        return replace(names, key_id=entry.key_id, tenant=entry.tenant)
     grants = [snapshot.grant_of(entry, presented, name) for name in names]
     for name, grant in zip(names, grants, strict=True):
         if grant is None:
@@ -231,7 +247,7 @@ def _model_in(path: str) -> str | None:
 
 
 def _for_key(entry: KeyEntry, status: int, code: str, message: str, step: str) -> Denied:
-    return Denied(status, code, message, step, digest=entry.digest, key_id=entry.key_id)
+    return Denied(status, code, message, step, digest=entry.digest, key_id=entry.key_id, tenant=entry.tenant)
 
 
 def _bad(code: str, message: str, step: str) -> Denied:
@@ -249,6 +265,7 @@ def _no_key(
         digest=entry.digest if entry else digest,
         key_id=entry.key_id if entry else None,
         headers={"www-authenticate": "Bearer"},
+        tenant=entry.tenant if entry else None,
     )
 
 
@@ -258,11 +275,11 @@ def _headers(entry: KeyEntry, name: str | None, grant: Grant | None, prefix: str
     found: tuple[str | None, ...] = (name, entry.key_id, entry.tenant)
     if grant is not None:
         found += (grant.endpoint_id, grant.model_id, grant.project_id)
-    return {
-        header: value
-        for header, value in zip(names, found, strict=False)
-        if value and value.isascii() and value.isprintable()
-    }
+    return {header: value for header, value in zip(names, found, strict=False) if value and _fits_a_header(value)}
+
+
+def _fits_a_header(value: str) -> bool:
+    return value.isascii() and value.isprintable()
 
 
 @functools.cache

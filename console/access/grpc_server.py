@@ -19,6 +19,7 @@ from grpc import aio
 from console.access.body import inspect_body
 from console.access.decision import Allowed, Ask, Body, Denied
 from console.access.server import BODY_HEADER, MODEL_HEADER, Judge, body_state
+from console.grpc_listening import listen
 
 _OK = grpc.StatusCode.OK.value[0]
 _DENIED = grpc.StatusCode.PERMISSION_DENIED.value[0]
@@ -40,7 +41,7 @@ class GrpcAuthorizer:
         """One decision."""
         headers = request.attributes.request.http.headers
         answer = await self._judge.judge(self._ask(request), lambda: headers.get("x-request-id", "")[:128], time.time())
-        return _allowed(answer) if isinstance(answer, Allowed) else _denied(answer)
+        return _allowed(answer) if isinstance(answer, Allowed) else _denied(answer, self._judge.rules.header_prefix)
 
     def _ask(self, request: CheckRequest) -> Ask:
         http = request.attributes.request.http
@@ -78,11 +79,9 @@ def _allowed(answer: Allowed) -> CheckResponse:
     return CheckResponse(status=Status(code=_OK), ok_response=OkHttpResponse(headers=headers))
 
 
-def _denied(answer: Denied) -> CheckResponse:
-    headers = dict(answer.headers) | {"content-type": "application/json"}
-    if answer.retry_after is not None:
-        headers["retry-after"] = str(answer.retry_after)
-    options = [HeaderValueOption(header=HeaderValue(key=name, value=value)) for name, value in headers.items()]
+def _denied(answer: Denied, prefix: str) -> CheckResponse:
+    told = answer.told(prefix).items()
+    options = [HeaderValueOption(header=HeaderValue(key=name, value=value)) for name, value in told]
     denied = DeniedHttpResponse(
         status=HttpStatus(code=answer.status),
         headers=options,
@@ -111,11 +110,7 @@ class GrpcServing:
         Raises:
             OSError: the address cannot be had.
         """
-        try:
-            self.port = self._server.add_insecure_port(self._address)
-        except RuntimeError as problem:
-            raise OSError(f"{self._address} cannot be listened on") from problem
-        await self._server.start()
+        self.port = await listen(self._server, self._address)
 
     async def stop(self, grace_seconds: float) -> None:
         """Take nothing new; what is under way has so long to end."""

@@ -13,7 +13,7 @@ from console.access.mirror import Mirror
 from console.access.propagation import instances
 from console.access.used import denials
 from console.call import Call
-from console.outcome import Ending, Item, Outcome, Refusal
+from console.outcome import Ending, Item, Outcome, Refusal, counted
 
 
 async def feed(call: Call) -> Outcome:
@@ -134,7 +134,7 @@ async def status(call: Call) -> Outcome:
     data["notes"] = [f"refused with {code}: {count}" for code, count in sorted(data["denials"].items())]
     data["notes"] += [f"suspended tenant: {name}" for name in data["suspended_tenants"]]
     items = tuple(Item(fault.where, "fault", fault.problem) for fault in found.faults)
-    known = f"{found.entries} keys, {found.published} published, {len(rows)} workers"
+    known = f"{counted(found.entries, 'key')}, {found.published} published, {counted(len(rows), 'worker')}"
     if items or not rows:
-        return Outcome(Ending.PARTIAL, f"{known}, {len(items)} faults", items=items, data=data)
+        return Outcome(Ending.PARTIAL, f"{known}, {counted(len(items), 'fault')}", items=items, data=data)
     return Outcome(Ending.DONE, known, data=data)

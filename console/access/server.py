@@ -20,7 +20,7 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
@@ -87,7 +87,9 @@ class Judge:
             budgets = self._gate.of(answer.key_id, answer.headers.get(self._tenant_header))
             if budgets:
                 denied = await self._gate.admit(budgets, request() or uuid4().hex, now)
-                answer = answer if denied is None else denied
+                if denied is not None:
+                    tenant = answer.headers.get(self._tenant_header)
+                    answer = replace(denied, key_id=answer.key_id, tenant=tenant)
         self._count(answer, ask, now)
         return answer
 
@@ -145,7 +147,7 @@ class Authorizer:
                 headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
                 await _answer(send, 200, headers, b"")
             else:
-                await _refuse(send, answer)
+                await _refuse(send, answer, self._judge.rules.header_prefix)
         elif path == MODELS_PATH:
             await self._list_models(scope, send)
         elif path == "/healthz":
@@ -154,7 +156,7 @@ class Authorizer:
         elif path == "/-/status":
             await _json(send, 200, self.mirror.status.as_json())
         else:
-            await _refuse(send, Denied(404, "not_found", "There is nothing here.", "path"))
+            await _refuse(send, Denied(404, "not_found", "There is nothing here.", "path"), "")
 
     async def _ask(self, scope: Scope, receive: Receive) -> Ask:
         authorizations: list[str] = []
@@ -187,7 +189,7 @@ class Authorizer:
         ask = Ask(authorizations, scope["method"], MODELS_PATH, body=Body.NONE)
         answer = self._judge.decide(ask, time.time())
         if isinstance(answer, Denied):
-            await _refuse(send, answer)
+            await _refuse(send, answer, self._judge.rules.header_prefix)
             return
         presented = bearer(authorizations)
         assert isinstance(presented, str)
@@ -242,11 +244,8 @@ async def _inspect(receive: Receive) -> tuple[Body, str | None]:
             return inspect_body(b"".join(parts))
 
 
-async def _refuse(send: Send, denied: Denied) -> None:
-    headers = [(name.encode(), value.encode()) for name, value in denied.headers.items()]
-    if denied.retry_after is not None:
-        headers.append((b"retry-after", str(denied.retry_after).encode()))
-    headers.append((b"content-type", b"application/json"))
+async def _refuse(send: Send, denied: Denied, prefix: str) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in denied.told(prefix).items()]
     await _answer(send, denied.status, headers, denied.body())
 
 

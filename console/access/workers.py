@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from console.outcome import counted
 from console.terminal.text import narrate
 
 _READY_SECONDS = 15.0
@@ -68,7 +69,7 @@ class Workers:
                 self._processes[place] = new
                 if old is not None:
                     await self._end(old)
-            narrate(f"{self._count} workers replaced")
+            narrate(f"{counted(self._count, 'worker')} replaced")
 
     async def _keep(self, place: int) -> None:
         delay = _BACKOFF_SECONDS[0]

@@ -38,6 +38,8 @@ EPOCH_CHANNEL = "modeldeck:epochs"
 WRITES_STREAM = "modeldeck:writes"
 INSTANCE_PREFIX = "modeldeck:authz:"
 _STREAM_LENGTH = 10_000
+Edit = Callable[[Restrictions], Awaitable[Restrictions]]
+"""From restrictions as they are to those that they should be."""
 _ATTEMPTS = 40
 
 
@@ -165,7 +167,7 @@ class AccessWriter:
 
         return await self._edit_published(permit, edit, operation)
 
-    async def restrict(self, permit: Permit, edit: Callable[[Restrictions], Restrictions]) -> Written:
+    async def restrict(self, permit: Permit, edit: Edit) -> Written:
         """Change the restrictions; ``edit`` may be called again where somebody came between.
 
         Raises:
@@ -180,7 +182,7 @@ class AccessWriter:
                     f"{RESTRICTIONS_KEY} cannot be changed safely: {problem}; it was left as it is",
                     code="MALFORMED_RESTRICTIONS",
                 ) from None
-            text = encode_restrictions(edit(before))
+            text = encode_restrictions(await edit(before))
 
             def queue() -> None:
                 pipe.set(RESTRICTIONS_KEY, text)

@@ -7,7 +7,7 @@ ACTIONS = (
     Action(
         "access.explain",
         "Explain a decision",
-        "console.keys.explaining:explain_access",
+        "console.usage.explaining:explain",
         (
             Parameter("key", "id or digest of the key, or - to read its text from standard input", required=True),
             Parameter("model", "the model that is asked for; without one, the list of models"),

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from console.actions import REGISTRY, Action
-from console.actions.parameters import read_document
+from console.actions.parameters import read_document, spelled_duration
 from console.actions.registry import Kind, Parameter
 from console.guard import Danger
 from console.outcome import Refusal
@@ -23,6 +23,22 @@ from console.terminal.text import is_terminal
 Perform = Callable[[Action, dict[str, Any]], int]
 """What to do with an action and the options as click has them; returns an exit code."""
 
+GROUPS = {
+    "access": "Why a key is let through or refused, and how far each gateway worker is.",
+    "budgets": "What a key or a tenant may spend, and what is left of it.",
+    "cache": "What others keep of the catalog: void it, so that they read it anew.",
+    "gateway": "What holds for the gateway as a whole.",
+    "keys": "API keys: issue, rotate, change, revoke, and find whose one is.",
+    "limits": "Which limits count for a key and a model.",
+    "models": "The catalog: find models, see their prices and history, decide about them.",
+    "operations": "What is or was under way, and what was cut off.",
+    "publications": "Publications beyond one at a time: several, files, drift, leftovers.",
+    "sync": "Bring the catalog up to date with its providers, by hand or by schedule.",
+    "tenants": "Who keys and publications belong to.",
+    "tokens": "Who may use the HTTP API.",
+}
+"""What the groups of commands are about."""
+_OUTPUT = "output"
 _EPILOG = "Exit codes: 0 done or unchanged, 1 failed and undone, 2 refused, 3 pending, 4 partial, 5 interrupted."
 
 
@@ -34,7 +50,7 @@ def add_actions(top: click.Group, perform: Perform) -> None:
         for word in groups:
             existing = parent.commands.get(word)
             if not isinstance(existing, click.Group):
-                existing = click.Group(word, help=f"{word.capitalize()}.")
+                existing = click.Group(word, help=GROUPS.get(word, f"{word.capitalize()}."))
                 parent.add_command(existing)
             parent = existing
         parent.add_command(_command(name, action, perform))
@@ -76,7 +92,7 @@ def read_command(line: str) -> tuple[Action, dict[str, Any]]:
             command = found
         if not isinstance(command, ActionCommand):
             raise Refusal(f"{command.name} is a command for the shell, not for here", code="BAD_COMMAND")
-        given = command.make_context(command.name, words, parent=context).params
+        given = _spelt_out(command.make_context(command.name, words, parent=context).params)
     except click.exceptions.Exit:
         raise Refusal(f"there is no help here: modeldeck {line} in a shell", code="BAD_COMMAND") from None
     except click.ClickException as problem:
@@ -85,8 +101,18 @@ def read_command(line: str) -> tuple[Action, dict[str, Any]]:
     return command.action, {name: value for name, value in given.items() if name in known and value not in (None, ())}
 
 
+def _spelt_out(given: dict[str, Any]) -> dict[str, Any]:
+    """Options as the action has them: ``-o yaml`` is ``--plan --manifests``."""
+    if given.pop(_OUTPUT, None) is not None:
+        given |= {"plan": True, "manifests": True}
+    return given
+
+
 def _command(name: str, action: Action, perform: Perform) -> click.Command:
     parameters: list[click.Parameter] = [_click_parameter(parameter) for parameter in action.parameters]
+    if any(parameter.name == "manifests" for parameter in action.parameters):
+        # As other tools of Kubernetes have it.
+        parameters.append(click.Option([_OUTPUT, "-o"], type=click.Choice(["yaml"]), help="as --plan --manifests"))
     parameters += [
         click.Option(["--profile"], help="the profile to work with", metavar="NAME"),
         click.Option(["--config"], help="the configuration file", type=click.Path(path_type=Path), metavar="FILE"),
@@ -99,7 +125,7 @@ def _command(name: str, action: Action, perform: Perform) -> click.Command:
         )
 
     def callback(**given: Any) -> int:
-        return perform(action, given)
+        return perform(action, _spelt_out(given))
 
     text = f"{action.title}." + (f"\n\n{action.details}" if action.details else "")
     return ActionCommand(name, action, params=parameters, callback=callback, help=text, epilog=_EPILOG)
@@ -129,13 +155,20 @@ def _click_parameter(parameter: Parameter) -> click.Parameter:
             metavar=parameter.name.upper(),
             type=_DocumentFile() if parameter.kind is Kind.DOCUMENT else click.STRING,
         )
-    option = f"--{parameter.name.replace('_', '-')}"
+    option = [f"--{parameter.name.replace('_', '-')}"]
+    if parameter.short:
+        option.append(f"-{parameter.short}")
     if parameter.kind is Kind.FLAG:
-        return click.Option([parameter.name, option], is_flag=True, help=parameter.help)
-    shown = f"{parameter.help} (default {parameter.default})" if parameter.default is not None else parameter.help
+        return click.Option([parameter.name, *option], is_flag=True, help=parameter.help)
+    default = parameter.default
+    if parameter.kind is Kind.DURATION and default is not None:
+        default = spelled_duration(default)
+    shown = f"{parameter.help} (default {default})" if default is not None else parameter.help
     kind: click.ParamType[str] = click.Choice(parameter.choices) if parameter.choices else click.STRING
+    if parameter.kind is Kind.DOCUMENT:
+        kind = _DocumentFile()
     return click.Option(
-        [parameter.name, option],
+        [parameter.name, *option],
         multiple=parameter.many,
         required=parameter.required,
         help=shown,

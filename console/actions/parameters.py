@@ -61,7 +61,11 @@ def _one(parameter: Parameter, value: Any) -> Any:
         case Kind.INTEGER:
             return _integer(parameter, value)
         case Kind.DURATION:
-            return duration(value, parameter.name)
+            seconds = duration(value, parameter.name)
+            if parameter.minimum is not None and seconds < parameter.minimum:
+                least = "longer than nothing" if parameter.minimum == 1 else f"at least {parameter.minimum} s"
+                raise _wrong(f"{parameter.name} must be {least}: {str(value).strip()[:40]!r} is not")
+            return seconds
         case Kind.DOCUMENT:
             return _document(parameter, value)
         case _:
@@ -89,6 +93,14 @@ def duration(value: Any, name: str = "duration") -> int:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise _wrong(f"{name} is not a duration such as 90s, 15m or 7d: {text[:40]!r}")
     return _bounded(sum(int(number) * _UNITS[unit] for number, unit in parts), name)
+
+
+def spelled_duration(seconds: int) -> str:
+    """``15m`` for 900: the largest unit that divides it, and 24h for a single day."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0 and (unit, seconds) != ("d", size):
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def _bounded(seconds: int, name: str) -> int:

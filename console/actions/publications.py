@@ -1,6 +1,6 @@
 """Actions on publications as a whole: documentation, declaration, several at once."""
 
-from console.actions.publishing import ACCESS, HOSTNAME, LIMITS, TAKE_OVER
+from console.actions.publishing import ACCESS, HOSTNAME, LIMITS, MANIFESTS, TAKE_OVER
 from console.actions.registry import Action, Column, Kind, Parameter
 from console.guard import Danger, Role
 
@@ -106,6 +106,7 @@ ACTIONS = (
             Parameter("file", "the declaration, in YAML", Kind.DOCUMENT, positional=True, required=True),
             TAKE_OVER,
             _PLAN,
+            MANIFESTS,
             _STOP,
             _UNDO,
         ),
@@ -152,6 +153,20 @@ ACTIONS = (
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         details="The same limits, timeouts or hostnames for all of them; each keeps what is not named.",
+    ),
+    Action(
+        "publications.undo",
+        "Take back what a run of several has done",
+        "console.publishing.runs:undo",
+        (
+            Parameter("run", "its id, which its end names", positional=True, required=True),
+            TAKE_OVER,
+            _PLAN,
+        ),
+        role=Role.PUBLISHER,
+        danger=Danger.DESTRUCTIVE,
+        target="run",
+        details="What it published is unpublished, what it changed is as before. What was changed since stays.",
     ),
     Action(
         "publications.unpublish",

@@ -24,7 +24,7 @@ LIMITS = (
 HOSTNAME = Parameter("hostname", "public hostname; by default any that the Gateway has", many=True)
 ACCESS = Parameter(
     "access",
-    "who checks keys: the authorizer (ext_authz) or the gateway itself (native)",
+    "who checks keys: the authorizer (ext_authz) or the gateway itself (native), by default the gateway where it can",
     Kind.CHOICE,
     choices=("ext_authz", "native"),
 )
@@ -32,20 +32,20 @@ _ALSO = Parameter("also", "another backend, BACKEND or BACKEND=WEIGHT", many=Tru
 _FALLBACK = Parameter("fallback", "a backend for when the others are out of order", many=True)
 TAKE_OVER = Parameter("take_over", "take over fields that another manager has changed", Kind.FLAG, default=False)
 _PLAN = Parameter("plan", "show what would change, and change nothing", Kind.FLAG, default=False)
-_MANIFESTS = Parameter("manifests", "with --plan: as manifests in YAML", Kind.FLAG, default=False)
+MANIFESTS = Parameter("manifests", "with --plan: as manifests in YAML", Kind.FLAG, default=False)
 
 ACTIONS = (
     Action(
         "publish",
         "Publish a model",
-        f"{_HANDLERS}:publish",
+        "console.publishing.from_file:publish",
         (
             Parameter(
                 "model",
                 "PROVIDER/MODEL-ID, isvc/NAMESPACE/NAME or llmisvc/NAMESPACE/NAME",
                 positional=True,
-                required=True,
             ),
+            Parameter("file", "instead of a model: a declaration, in YAML", Kind.DOCUMENT, short="f"),
             Parameter("name", "public name; by default the last part of the model's"),
             Parameter("tenant", "tenant that publishes it"),
             Parameter(
@@ -64,12 +64,13 @@ ACTIONS = (
             _FALLBACK,
             TAKE_OVER,
             _PLAN,
-            _MANIFESTS,
+            MANIFESTS,
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         target="model",
-        details="Applied step by step, proven by a request, and undone where a step fails.",
+        details="Applied step by step, proven by a request, and undone where a step fails. With a file it is "
+        "publications apply.",
     ),
     Action(
         "published",
@@ -80,14 +81,14 @@ ACTIONS = (
             Parameter("tenant", "only this tenant's"),
         ),
         columns=(
-            Column("MODEL", "name"),
-            Column("TENANT", "tenant"),
-            Column("KIND", "kind"),
+            Column("MODEL", "name", priority=9),
+            Column("TENANT", "tenant", priority=6),
+            Column("KIND", "kind", priority=3),
             Column("SOURCE", "source"),
-            Column("REQUESTS", "requests", right=True),
-            Column("STATE", "status"),
-            Column("URL", "url"),
-            Column("REASON", "reason"),
+            Column("REQUESTS", "requests", right=True, priority=5),
+            Column("STATE", "status", priority=8),
+            Column("URL", "url", priority=4),
+            Column("REASON", "reason", priority=7),
         ),
     ),
     Action(
@@ -107,7 +108,7 @@ ACTIONS = (
             Parameter("drop", "a backend to take out", many=True),
             TAKE_OVER,
             _PLAN,
-            _MANIFESTS,
+            MANIFESTS,
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
@@ -142,12 +143,13 @@ ACTIONS = (
         "List tenants",
         "console.publishing.tenants:listing",
         columns=(
-            Column("TENANT", "name"),
-            Column("PUBLISHED", "publications", right=True),
-            Column("KEYS", "keys_used", right=True),
+            Column("TENANT", "name", priority=9),
+            Column("PUBLISHED", "publications", right=True, priority=6),
+            Column("KEYS", "keys_used", right=True, priority=6),
             Column("MAX RPM", "max_rpm", right=True),
             Column("SINCE", "created_at"),
-            Column("PROBLEM", "problem"),
+            Column("STATE", "state", priority=8),
+            Column("PROBLEM", "problem", priority=7),
         ),
         details="A tenant is a namespace with the label modeldeck.dev/tenant.",
     ),

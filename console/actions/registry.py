@@ -37,6 +37,7 @@ class Parameter:
     """One parameter of an action.
 
     positional   given by place on the command line; else as ``--name``
+    short        one letter that the command line takes as well: ``-f``
     many         may be given several times; its value is a tuple
     """
 
@@ -49,15 +50,20 @@ class Parameter:
     default: Any = None
     choices: tuple[str, ...] = ()
     minimum: int | None = None
+    short: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of an action's result, for people: heading, and the field of each row."""
+    """A column of an action's result, for people: heading, and the field of each row.
+
+    priority  on a narrow terminal the columns with the lowest are left out; equal ones from the right
+    """
 
     heading: str
     field: str
     right: bool = False
+    priority: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ ACTIONS = (
         "Show what changes in Redis, as it changes",
         "console.access.handlers:feed",
         (
-            Parameter("duration", "stop after this long", Kind.DURATION),
+            Parameter("duration", "stop after this long", Kind.DURATION, minimum=1),
             Parameter("count", "stop after so many events", Kind.INTEGER, minimum=1),
             Parameter("match", "only events that contain this text"),
             Parameter("record", "write them to this file too, one JSON object a line", Kind.FILE),

@@ -14,7 +14,7 @@ ACTIONS = (
                 "role", "what it may do", Kind.CHOICE, default="viewer", choices=("viewer", "publisher", "admin")
             ),
             Parameter("tenant", "only for this tenant", many=True),
-            Parameter("expires", "how long it works: 90d, 12h", Kind.DURATION),
+            Parameter("expires", "how long it works: 90d, 12h", Kind.DURATION, minimum=1),
         ),
         role=Role.ADMIN,
         danger=Danger.WRITE,
@@ -27,12 +27,12 @@ ACTIONS = (
         "console.tokens:listing",
         role=Role.ADMIN,
         columns=(
-            Column("TOKEN", "id"),
-            Column("NAME", "name"),
+            Column("TOKEN", "id", priority=9),
+            Column("NAME", "name", priority=8),
             Column("ROLE", "role"),
             Column("TENANTS", "tenants"),
             Column("EXPIRES", "expires_at"),
-            Column("STATE", "state"),
+            Column("STATE", "state", priority=8),
         ),
     ),
     Action(

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -77,7 +77,7 @@ def create_app(services: Services, limits: ApiLimits = ApiLimits()) -> FastAPI:
 
 
 async def _only_known(request: Request) -> None:
-    """Refuse a query that has a parameter which nothing reads: whoever sent it would wait for its effect.
+    """Refuse a query that has a parameter which nothing reads, or one twice: whoever sent it would wait for its effect.
 
     Raises:
         RequestValidationError: answered with 422.
@@ -85,16 +85,24 @@ async def _only_known(request: Request) -> None:
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or request.url.path in OPEN_PATHS:
         return
-    unknown = sorted(set(request.query_params) - _query_of(route.dependant))
+    known = _query_of(route.dependant)
+    unknown = sorted(set(request.query_params) - set(known))
     if unknown:
         told = {"type": "extra_forbidden", "loc": ("query", unknown[0][:40]), "msg": "there is no such parameter"}
         raise RequestValidationError([told])
+    names = [name for name, _ in request.query_params.multi_items()]
+    twice = sorted({name for name in names if names.count(name) > 1 and not known[name]})
+    if twice:  # only one of them would be read
+        told = {"type": "too_long", "loc": ("query", twice[0]), "msg": "it is one value, and was given several times"}
+        raise RequestValidationError([told])
 
 
-def _query_of(dependant: Any) -> frozenset[str]:
-    """The names that a path, and what it depends on, reads from the query."""
-    own = frozenset(one.alias for one in dependant.query_params)
-    return own.union(*(_query_of(one) for one in dependant.dependencies))
+def _query_of(dependant: Any) -> dict[str, bool]:
+    """The names that a path, and what it depends on, reads from the query; whether it takes several of each."""
+    found = {one.alias: get_origin(one.field_info.annotation) is list for one in dependant.query_params}
+    for one in dependant.dependencies:
+        found |= _query_of(one)
+    return found
 
 
 class Gate:

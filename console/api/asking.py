@@ -175,7 +175,7 @@ async def read_object(request: Request) -> dict[str, Any] | JSONResponse:
     raw = await read_body(request)
     if isinstance(raw, JSONResponse):
         return raw
-    if not raw.strip():
+    if not raw:
         return {}
     try:
         body = json.loads(raw)

@@ -13,7 +13,7 @@ from console.catalog import read
 from console.catalog.query import parse
 from console.catalog.render import model_json
 from console.catalog.types import Document
-from console.outcome import Ending, Outcome
+from console.outcome import Ending, Outcome, counted
 
 _PAGE = 1_000
 _COLUMNS = (
@@ -56,7 +56,7 @@ async def export(call: Call) -> Outcome:
         if len(rows) >= page.total or not page.models:
             break
     text = {"csv": _csv, "json": _json, "jsonl": _lines}[call["format"]](rows)
-    return Outcome(Ending.DONE, f"{len(rows)} models", data=Document(text, rows))
+    return Outcome(Ending.DONE, counted(len(rows), "model"), data=Document(text, rows))
 
 
 def _json(rows: Iterable[dict[str, Any]]) -> str:

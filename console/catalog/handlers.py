@@ -5,7 +5,7 @@ from __future__ import annotations
 from console.call import Call
 from console.catalog import read, tags
 from console.catalog.render import model_json, model_row
-from console.outcome import Ending, Outcome
+from console.outcome import Ending, Outcome, counted
 
 
 async def search(call: Call) -> Outcome:
@@ -33,7 +33,7 @@ async def show(call: Call) -> Outcome:
 async def compare(call: Call) -> Outcome:
     """The same model at every provider, the cheapest first."""
     models = await read.compare(await call.services.store(), call["model"])
-    return Outcome(Ending.DONE, f"{len(models)} offers", data=[model_row(model) for model in models])
+    return Outcome(Ending.DONE, counted(len(models), "offer"), data=[model_row(model) for model in models])
 
 
 async def invalidate(call: Call) -> Outcome:

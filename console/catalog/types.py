@@ -262,10 +262,11 @@ class ModelChange:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Something to be written as it is. ``rows``: the same for a program."""
+    """Something to be written as it is. ``rows``: the same for a program, ``whole`` where it gets more than them."""
 
     text: str
     rows: list[dict[str, Any]]
+    whole: dict[str, Any] | None = field(default=None, kw_only=True)
 
-    def as_json(self) -> list[dict[str, Any]]:
-        return self.rows
+    def as_json(self) -> list[dict[str, Any]] | dict[str, Any]:
+        return self.rows if self.whole is None else self.whole

@@ -60,6 +60,7 @@ NEEDS: Final = {
     "publications.update": _needs("patch"),
     "publications.unpublish": _needs("delete"),
     "publications.apply": _needs("create", "patch"),
+    "publications.undo": _needs("patch", "delete"),
     "publications.prune": _needs("delete"),
     "publications.repair": _needs("create", "patch"),
 }

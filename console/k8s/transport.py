@@ -222,8 +222,12 @@ async def _configure(configuration: Any, kubeconfig: Path | None, context: str |
     except (ConfigException, YAMLError, OSError, ValueError, TypeError, AttributeError) as problem:
         what = "the pod's service account" if in_pod else f"the kubeconfig {kubeconfig or '(default)'}"
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem).splitlines()[0]
+        sentence = f"{what} cannot be used: {reason}"
+        if not in_pod and isinstance(problem, YAMLError | TypeError | AttributeError | UnicodeDecodeError):
+            # The client took what it read for one; what it then stumbled over says nothing to anybody.
+            sentence = f"{kubeconfig or os.environ.get('KUBECONFIG', '~/.kube/config')} is not a kubeconfig"
         raise Refusal(
-            f"{what} cannot be used: {reason}",
+            sentence,
             code="KUBECONFIG_UNUSABLE",
             then="set kubernetes.kubeconfig and kubernetes.context in the profile",
         ) from None

@@ -15,18 +15,24 @@ from console.keys.types import Generation, Import, Key, KeyForm, KeyKind
 from console.outcome import Refusal, conflict, not_found
 from console.store.engine import Store
 from console.store.tables.keys import key_generations, keys
-from console.store.tables.operations import operation_steps
+from console.store.tables.operations import operation_steps, operations
 from console.store.tables.publishing import publications
+from console.store.tables.usage import budgets
 
 _AT_REST = "ready"
 """The state of a publication that nobody is at work on (console/publishing/types.py)."""
+_TARGET = "model {}"
+"""What operations on a publication have as their target (`operation_target` of console/publishing/types.py)."""
 
 
-async def read_key(store: Store, identifier: str, *, tenants: Collection[str] | None = None) -> Key:
+async def read_key(
+    store: Store, identifier: str, *, tenants: Collection[str] | None = None, revoked: bool = False
+) -> Key:
     """One key by its id, or by its name where only one has it.
 
     Args:
         tenants: whose keys a name may mean; None for all. An id means its key whatever the tenant.
+        revoked: whether, where no other has it, a name means the key of that name that was revoked last
 
     Raises:
         Refusal: there is none (404), or several have the name (409).
@@ -37,6 +43,10 @@ async def read_key(store: Store, identifier: str, *, tenants: Collection[str] | 
             found = await _keys(db, sa.and_(keys.c.name == identifier, keys.c.revoked_at.is_(None)))
             own = [key for key in found if tenants is None or key.tenant in tenants]
             found = own or found[:1]  # another's alone: who may not see it is refused by its tenant
+        if not found and revoked:
+            over = await _keys(db, sa.and_(keys.c.name == identifier, keys.c.revoked_at.is_not(None)))
+            own = [key for key in over if tenants is None or key.tenant in tenants]
+            found = sorted(own or over, key=lambda key: key.revoked_at or key.created_at)[-1:]
     if not found:
         raise not_found(f"there is no key {identifier}", code="KEY_NOT_FOUND", then="modeldeck keys list")
     if len(found) > 1:
@@ -150,6 +160,7 @@ async def insert_key(store: Store, key: Key, *, most: Mapping[str, int | None] |
     """
     async with store.writing() as db:
         await _alone(store, db, key.quota_tenants)
+        await alone_with(db, key.models)
         await _judge_new(db, key, most or {})
         await db.execute(
             keys.insert().values(
@@ -177,6 +188,12 @@ async def judge_new(store: Store, key: Key, most: Mapping[str, int | None]) -> N
         await _judge_new(db, key, most)
 
 
+async def judge_quotas(store: Store, key: Key, most: Mapping[str, int | None]) -> None:
+    """Whether `set_fields` would let a key come to these tenants now; raises as it does."""
+    async with store.reading() as db:
+        await _judge_quotas(db, key, tuple(most), most, datetime.now(UTC))
+
+
 async def judge_models(store: Store, names: Collection[str]) -> None:
     """As `insert_key` does for the models of a new key, for those that a key gets beside its own.
 
@@ -187,13 +204,33 @@ async def judge_models(store: Store, names: Collection[str]) -> None:
         await _judge_models(db, names)
 
 
+async def alone_with(db: AsyncConnection, names: Collection[str]) -> None:
+    """Nobody else gives these models to a key, or begins to unpublish them, until the transaction ends."""
+    if db.dialect.name == "postgresql":  # on SQLite there is one writer at a time
+        for name in sorted(names):
+            await db.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(_TARGET.format(name)))))
+
+
 async def _judge_models(db: AsyncConnection, names: Collection[str]) -> None:
+    if not names:
+        return
     query = sa.select(publications.c.name, publications.c.state).where(publications.c.name.in_(sorted(names)))
     changing = query.where(publications.c.removed_at.is_(None)).where(publications.c.state != _AT_REST)
     row = (await db.execute(changing.limit(1))).first()
     if row is not None:
         raise conflict(
             f"{row.name} is {row.state}, and a key may outlive it; nothing was changed",
+            code="OPERATION_UNDER_WAY",
+            then="modeldeck operations list",
+        )
+    # One that has only just begun to be unpublished has no mark of it yet.
+    removing = sa.select(operations.c.target, operations.c.actor).where(operations.c.ended_at.is_(None))
+    removing = removing.where(operations.c.kind == "unpublish")
+    removing = removing.where(operations.c.target.in_([_TARGET.format(name) for name in sorted(names)]))
+    begun = (await db.execute(removing.limit(1))).first()
+    if begun is not None:
+        raise conflict(
+            f"{begun.target} is being unpublished by {begun.actor}, and a key may outlive it; nothing was changed",
             code="OPERATION_UNDER_WAY",
             then="modeldeck operations list",
         )
@@ -231,20 +268,28 @@ async def _judge_quotas(
 
 
 async def set_fields(
-    store: Store, identifier: str, fields: Mapping[str, Any], *, most: Mapping[str, int | None] | None = None
+    store: Store,
+    identifier: str,
+    fields: Mapping[str, Any],
+    *,
+    most: Mapping[str, int | None] | None = None,
+    gets: Collection[str] = (),
 ) -> None:
     """Change columns of a key: ``models``, ``networks``, ``labels``, ``tenants``, ``owner``, ``expires_at``,
     ``suspended``.
 
     Args:
         most: how many keys each tenant may have that it comes to, as in `insert_key`
+        gets: the models that it gets beside its own
 
     Raises:
-        Refusal: one of them has as many as it may.
+        Refusal: one of them has as many as it may, or one of the models is going.
     """
     async with store.writing() as db:
+        await _alone(store, db, tuple(most or ()))
+        await alone_with(db, gets)  # after the tenants, as in `insert_key`: so that two never wait for each other
+        await _judge_models(db, gets)
         if most:
-            await _alone(store, db, tuple(most))
             (key,) = await _keys(db, keys.c.id == identifier)
             await _judge_quotas(db, key, tuple(most), most, datetime.now(UTC))
         await db.execute(keys.update().where(keys.c.id == identifier).values(**fields))
@@ -312,8 +357,11 @@ async def set_generation_end(
 
 
 async def set_revoked(store: Store, identifier: str, when: datetime | None) -> None:
+    """Revoke a key, and with it its budget: nobody spends it any more. Redis loses the copy of that by itself."""
     async with store.writing() as db:
         await db.execute(keys.update().where(keys.c.id == identifier).values(revoked_at=when))
+        if when is not None:
+            await db.execute(budgets.delete().where(budgets.c.scope == "key", budgets.c.name == identifier))
 
 
 async def _keys(db: AsyncConnection, condition: sa.ColumnElement[bool]) -> list[Key]:

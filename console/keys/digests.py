@@ -6,8 +6,8 @@
                 "generations": [{generation, digest, last_four, issued_at, not_after}]}
 
 It is a copy: keys live in Redis and the database. So a cluster that does not take it stops no rotation and no
-revocation; the step says so, and `keys restore` writes it later. Each key has a field of its own, merged in by itself,
-so operations on two keys do not meet.
+revocation; the step says so, the key is remembered as one whose digests are behind, and `keys restore` writes them.
+Each key has a field of its own, merged in by itself, so operations on two keys do not meet.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from console.k8s.types import NAMESPACE, SECRET, Object, Ref
 from console.keys import book
 from console.keys.scopes import key_of, labels_of, networks_of, row_of
 from console.keys.types import Generation, Key, moment, text_of
+from console.keys.unwritten import set_behind
+from console.operations.types import Left
 from console.outcome import Failure, ModeldeckError, Refusal
 from console.store.engine import Store
 
@@ -220,16 +222,22 @@ class KeepDigests:
 
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         if undo.get("unknown"):  # it is not waited for twice
-            return f"{NOT_WRITTEN}: {undo['unknown']}"
+            return await self._left(arguments, undo["unknown"])
         key = await book.read_key(self._store, arguments["key"])
         kept = await kept_of(self._store, key, datetime.now(UTC), undo.get("before"))
         permit = system_permit(arguments["action"], target=key.id).on_behalf_of(arguments["actor"])
         try:
             async with asyncio.timeout(_SECONDS):
                 cluster = await self._cluster()
-                return await put(cluster, permit, key.tenant, key.id, None if kept is None else kept.as_text())
+                said = await put(cluster, permit, key.tenant, key.id, None if kept is None else kept.as_text())
         except (ModeldeckError, TimeoutError) as problem:
-            return f"{NOT_WRITTEN}: {_why(problem)}"
+            return await self._left(arguments, _why(problem))
+        await set_behind(self._store, key.id, is_behind=False)
+        return said
+
+    async def _left(self, arguments: Mapping[str, Any], why: str) -> Left:
+        await set_behind(self._store, arguments["key"], is_behind=True)
+        return Left(f"{NOT_WRITTEN}: {why}")
 
     async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         if undo.get("unknown"):
@@ -239,7 +247,7 @@ class KeepDigests:
             async with asyncio.timeout(_SECONDS):
                 await put(await self._cluster(), permit, undo["tenant"], arguments["key"], undo["before"])
         except (ModeldeckError, TimeoutError) as problem:  # a copy holds up the undoing of nothing
-            return f"{NOT_WRITTEN}: {_why(problem)}"
+            return await self._left(arguments, _why(problem))
         return "as before"
 
     async def _tenant_of(self, arguments: Mapping[str, Any]) -> str:

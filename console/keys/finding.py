@@ -9,6 +9,7 @@ from getpass import getpass
 
 from redis.exceptions import RedisError
 
+from console.access import suspensions
 from console.access.forms import MISTYPED, mistyped
 from console.access.types import KEY_PREFIX, digest_of, is_digest
 from console.call import Call
@@ -46,6 +47,9 @@ async def find(call: Call) -> Outcome:
         worth = "should work; Redis cannot be asked whether the gateway has it"
     elif works and not entered:
         works, worth, then = False, "should work, and Redis has lost its entry", "modeldeck keys restore"
+    if works and key.tenant in (await suspensions.standing(call.services)).refused:
+        works, worth = False, "does not work: its tenant is suspended"
+        then = f"modeldeck tenants resume {key.tenant}"
     known = None if works and entered is None else works  # null: it is not known
     data = key.as_json(now) | {"generation": generation.number, "works": known}
     return Outcome(

@@ -12,6 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from console.access import suspensions
 from console.access.types import CLIENT_PREFIX, KEY_PREFIX
 from console.access.used import Use, hours_of, uses_of
 from console.call import Call
@@ -25,30 +26,26 @@ from console.keys.scopes import (
     allowed_tenants,
     fields_of,
     has_labels,
+    judge_name,
     labels_of,
     networks_of,
     quota_of_tenant,
     row_of,
 )
 from console.keys.timeline import timeline
-from console.keys.types import Key, KeyForm, KeyKind, KeyState, text_of, told
+from console.keys.types import LOST, TENANT_SUSPENDED, Key, KeyForm, KeyKind, KeyState, text_of, told
 from console.operations.types import Recovery, Step
-from console.outcome import Ending, Outcome, Refusal, Unavailable, conflict
+from console.outcome import Ending, Outcome, Refusal, Unavailable, conflict, counted
 
 _COUNTING_SECONDS = 1.0
 """Longer than that nobody waits for a list, to learn what else there is."""
-_LONGEST_NAME = 120
 _ISSUED_LATELY = timedelta(seconds=15)
-LOST = "lost"
-"""The state of a key that should work, and of which Redis has no entry: `keys restore` writes it again."""
 
 
 async def create(call: Call) -> Outcome:
     """Issue a key. Its text is in the outcome, this once."""
     store = await call.services.store()
-    if len(call["name"]) > _LONGEST_NAME:  # every list of keys has to show it
-        what = f"the name has {len(call['name'])} characters; {_LONGEST_NAME} are the most; nothing was changed"
-        raise Refusal(what, code="INVALID_PARAMETER")
+    judge_name(call["name"])
     if call["keyring"]:
         await refuse_without_keyring(call)
     kind = KeyKind(call["kind"])
@@ -77,8 +74,7 @@ async def create(call: Call) -> Outcome:
         tenants=tenants,
     )
     await book.own_grants(store, key)
-    if call["plan"]:
-        await book.judge_new(store, key, most)
+    await book.judge_new(store, key, most)  # judged again by the transaction that writes it
     text = new_key_text(kind, key.form)
     steps = (Step("keys.row", f"key {key.id}", row_of(key) | {"most": most}), *issue(call, key, 1, text, now))
     outcome = await journaled(call, key, steps, text=text, verb="issued", warnings=_warnings(key))
@@ -142,6 +138,7 @@ async def edit(call: Call) -> Outcome:
         await book.own_grants(store, changed)
         await book.judge_models(store, set(changed.models) - set(key.models))
     most = {name: number for name, number in most.items() if name not in key.quota_tenants}
+    await book.judge_quotas(await call.services.store(), key, most)
     return await _set(call, key, fields, "changed", most=most, warnings=_warnings(changed) if most else ())
 
 
@@ -188,7 +185,7 @@ async def _set(
 
 async def revoke(call: Call) -> Outcome:
     """Make every generation useless, now."""
-    key = await own_key(call)
+    key = await own_key(call, revoked=True)
     now = datetime.now(UTC)
     if key.revoked_at is not None:
         return Outcome(Ending.UNCHANGED, f"key {key} was revoked at {told(key.revoked_at, now)}", data=key.as_json(now))
@@ -210,9 +207,18 @@ async def listing(call: Call) -> Outcome:
     now = datetime.now(UTC)
     found = await book.list_keys(store, tenants=tenants, revoked=call["all"])
     found = [key for key in found if has_labels(key, call["label"])]
-    uses, lost = await _uses(call, found), await _lost(call, found, now)
-    summary = f"{len(found)} keys{await _in_clear(call)}"
-    return Outcome(Ending.DONE, summary, data=[_row(key, now, uses) | _standing(key, lost) for key in found])
+    uses, standing = await _uses(call, found), await standing_of(call, found, now)
+    rows = [_row(key, now, uses) | standing.get(key.id, {}) for key in found]
+    if uses is None:
+        return Outcome(
+            Ending.PARTIAL,
+            f"{counted(len(found), 'key')}, by the database alone: Redis cannot be asked, so when they were last used "
+            "is not known, nor whether the gateway has them",
+            data=rows,
+            code="REDIS_UNAVAILABLE",
+            then="modeldeck status",
+        )
+    return Outcome(Ending.DONE, f"{counted(len(found), 'key')}{await _in_clear(call)}", data=rows)
 
 
 async def _in_clear(call: Call) -> str:
@@ -229,10 +235,10 @@ async def _in_clear(call: Call) -> str:
 
 async def show(call: Call) -> Outcome:
     """One key with its generations."""
-    key = await own_key(call)
+    key = await own_key(call, revoked=True)
     uses = await _uses(call, [key])
     now = datetime.now(UTC)
-    data = key.as_json(now) | _last_use(key, uses) | _standing(key, await _lost(call, [key], now))
+    data = key.as_json(now) | _last_use(key, uses) | (await standing_of(call, [key], now)).get(key.id, {})
     data["generations"] = [
         shown | _spelled(uses.get(generation.digest) if uses is not None else None)
         for shown, generation in zip(data["generations"], key.generations, strict=True)
@@ -241,6 +247,9 @@ async def show(call: Call) -> Outcome:
     data["hours"] = await _hours(call, key)
     done = await (await call.services.journal()).about(f"key {key.id}")
     data["timeline"] = timeline(key, done, uses, datetime.now(UTC))
+    if uses is None:
+        summary = f"key {key.id}, by the database alone: Redis cannot be asked whether the gateway has it"
+        return Outcome(Ending.PARTIAL, summary, data=data, code="REDIS_UNAVAILABLE", then="modeldeck status")
     return Outcome(Ending.DONE, f"key {key.id}", data=data)
 
 
@@ -262,7 +271,6 @@ async def _lost(call: Call, keys: Sequence[Key], now: datetime) -> frozenset[str
     wanted = [
         (key.id, generation.digest)
         for key in keys
-        if key.state(now) in (KeyState.ACTIVE, KeyState.ROTATING)
         for generation in key.live(now)
         if now - generation.issued_at > _ISSUED_LATELY
     ]
@@ -277,8 +285,13 @@ async def _lost(call: Call, keys: Sequence[Key], now: datetime) -> frozenset[str
     return frozenset(identifier for (identifier, _), found in zip(wanted, there, strict=True) if not found)
 
 
-def _standing(key: Key, lost: frozenset[str]) -> dict[str, Any]:
-    return {"state": LOST} if key.id in lost else {}
+async def standing_of(call: Call, keys: Sequence[Key], now: datetime) -> dict[str, dict[str, str]]:
+    """The state of those that the gateway refuses although their rows say that they work, by the key's id."""
+    refused = (await suspensions.standing(call.services)).refused
+    works = [key for key in keys if key.state(now) in (KeyState.ACTIVE, KeyState.ROTATING)]
+    found = {key.id: {"state": TENANT_SUSPENDED} for key in works if key.tenant in refused}
+    # Of a key that is both, its entry is what the gateway misses first.
+    return found | {identifier: {"state": LOST} for identifier in await _lost(call, works, now)}
 
 
 async def _hours(call: Call, key: Key) -> list[int] | None:
@@ -306,7 +319,10 @@ def _spelled(use: Use | None) -> dict[str, Any]:
 
 def _row(key: Key, now: datetime, uses: Mapping[str, Use] | None) -> dict[str, Any]:
     row = key.as_json(now) | _last_use(key, uses)
+    row["used"] = "unknown" if uses is None else row["last_used"] or "never"
     row["model_count"] = len(key.models)
+    # As the console has it: a client's key without models of its own may call whatever is published.
+    row["models_text"] = "all" if key.kind is KeyKind.CLIENT and not key.models else str(len(key.models))
     row["label_text"] = ", ".join(f"{name}={value}" for name, value in sorted(key.labels.items()))
     live = key.live(now)
     row["grace_left"] = None

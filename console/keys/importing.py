@@ -32,6 +32,8 @@ from console.outcome import Ending, Outcome, Refusal, conflict
 
 _SHOWN_DIGITS = 12
 _CHUNK = 500
+_LEFT = "what was in clear stays in Redis' append-only file, where it has one, until that is rewritten"
+_REWRITE = "redis-cli BGREWRITEAOF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ async def take_over(call: Call) -> Outcome:
         one.as_json() | {"state": item.state, "key": ours[one.digest].id if one.digest in ours else None}
         for one, item in zip(chosen, outcome.items, strict=True)
     ]
+    if any(item.state == Ending.DONE.value for item in outcome.items):
+        outcome = dataclasses.replace(outcome, summary=f"{outcome.summary}; {_LEFT}", then=outcome.then or _REWRITE)
     return dataclasses.replace(outcome, data=rows)
 
 
@@ -133,6 +137,7 @@ async def _converted(call: Call, one: InClear, tenant: str, most: int | None) ->
     )
     if key.expires_at is not None and key.expires_at <= now:
         raise conflict("it has expired, and was left as it is", code="KEY_NOT_LIVE")
+    await book.judge_new(await call.services.store(), key, {key.tenant: most})
     outcome = await journaled(call, key, _steps(call, key, one, most, now), verb="taken over")
     if outcome.ending is not Ending.DONE:
         left = "; its clear copy stays until that is proven" if outcome.ending is Ending.PENDING else ""

@@ -37,8 +37,10 @@ PROPAGATION_SECONDS = 8.0
 """Longer than the entry of a worker that died lives (console/access/mirror.py): it is not waited for in vain."""
 
 
-async def own_key(call: Call) -> Key:
-    key = await book.read_key(await call.services.store(), call["key"], tenants=call.principal.tenants)
+async def own_key(call: Call, *, revoked: bool = False) -> Key:
+    """The key that was named. ``revoked``: where no other has the name, the one that was revoked last has it."""
+    store = await call.services.store()
+    key = await book.read_key(store, call["key"], tenants=call.principal.tenants, revoked=revoked)
     call.permit.covers(key.tenant)
     return key
 

@@ -38,7 +38,7 @@ class Request:
         """The answer where this request has been here; None where it is new.
 
         Raises:
-            Refusal: it was another request, or the first has not ended.
+            Refusal: it was another request, the first has not ended, or what it made does not work any more.
         """
         store = await call.services.store()
         done = await book.operations_of(store, key.id)
@@ -65,6 +65,15 @@ class Request:
             )
         now = datetime.now(UTC)
         number, at = issued["generation"], datetime.fromisoformat(issued["issued_at"])
+        made = next((one for one in key.generations if one.digest == issued["digest"]), None)
+        if made is None or made.revoked_at is not None or key.revoked_at is not None:
+            # Whoever asks again takes the answer for a key that works.
+            raise conflict(
+                f"generation {number} of {key} was issued for this request ({told(at, now)}), and does not work any "
+                "more: it was taken back, or ended; nothing was changed",
+                code="GENERATION_ENDED",
+                then=f"modeldeck keys rotate {key.id} with another idempotency key",
+            )
         summary = (
             f"generation {number} of {key} was issued for this request already ({told(at, now)}); its text was shown "
             "then and is kept nowhere"

@@ -1,5 +1,5 @@
 """The copies of a key made again where one is lost: the gateway's entry in Redis, the digests in the tenant's Secret,
-the key in the database.
+the key in the database. And the suspension of a tenant, before its keys come back.
 
 From the database, Redis and the Secrets are brought up to it. From the Secrets, a database that was lost is rebuilt,
 and Redis with it. What is there stays as it is; what cannot be restored is told with the reason.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,20 +17,26 @@ from typing import Any
 from redis.asyncio import Redis
 
 from console.access.codec import Malformed, parse_published
+from console.access.restricting import again
 from console.access.types import KEY_PREFIX, PUBLISHED_KEY, Grant, short_digest
 from console.call import Call
 from console.guard import Role
 from console.k8s.at_rest import secrets_at_rest
 from console.keys import book
 from console.keys.bulk import combined
-from console.keys.digests import Kept, kept_of, secrets_of, texts_in
+from console.keys.digests import NOT_WRITTEN, Kept, kept_of, secrets_of, texts_in
 from console.keys.journaling import about, journaled
 from console.keys.scopes import quota_of_tenant, row_of
+from console.keys.suspended import lost_suspensions, suspension_rows, with_suspensions
 from console.keys.types import Generation, Key, text_of
+from console.keys.unwritten import behind as behind_of
+from console.keys.unwritten import set_behind
 from console.operations.types import Step
 from console.outcome import Ending, ModeldeckError, Outcome, Refusal
 
 _CHUNK = 500
+_SUPERFLUOUS = "to be removed"
+_RIGHT = ("restored", "removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ async def restore(call: Call) -> Outcome:
     else:
         lost, whole = await _lost_from_database(call, now)
     rows += [row for one in lost for row in one.rows()]
+    suspended = await lost_suspensions(call, _tenants(call))
     hopeless = sum(row["state"].startswith("cannot") for row in rows)
     if call["plan"]:
         await _tell_at_rest(call)
@@ -82,7 +89,20 @@ async def restore(call: Call) -> Outcome:
                 call.emit(f"? {one.key} {_may(one.key)}")
         told = f"{len(rows) - hopeless} parts of {sum(not one.why_not for one in lost)} keys would be written"
         told = f"{told}, {hopeless} cannot be restored" if hopeless else told if rows else whole
-        return Outcome(Ending.DONE, f"{told}; nothing was changed", data=rows)
+        told = f"the suspension of {', '.join(suspended)} would be written; {told}" if suspended else told
+        return Outcome(Ending.DONE, f"{told}; nothing was changed", data=suspension_rows(suspended) + rows)
+    # A tenant's suspension first: a key that is back before it is let through.
+    first = await again(call, suspended) if suspended else None
+    outcome = await _restored(call, lost, rows, hopeless, whole)
+    if call["from"] == "database":
+        await _caught_up(call, outcome.data)
+    if first is None:
+        return outcome
+    return with_suspensions(first, outcome, suspended)
+
+
+async def _restored(call: Call, lost: Sequence[Lost], rows: list[dict[str, Any]], hopeless: int, whole: str) -> Outcome:
+    """Write what is lost of keys; each row with what came of it."""
     if not rows:
         return Outcome(Ending.UNCHANGED, whole, data=[])
     possible = [one for one in lost if not one.why_not]
@@ -91,7 +111,11 @@ async def restore(call: Call) -> Outcome:
         await combined(call, parts, "restored") if parts else Outcome(Ending.UNCHANGED, "nothing could be restored")
     )
     came_to = {one.key.id: item.state for one, item in zip(possible, outcome.items, strict=True)}
-    rows = [row | {"state": _ended(row["state"], came_to.get(row["id"]))} for row in rows]
+    behind = await behind_of(await call.services.store())
+    rows = [row | {"state": _ended(row, came_to.get(row["id"]), behind)} for row in rows]
+    if outcome.ending.good and any(row["state"] == NOT_WRITTEN for row in rows):
+        summary = f"{outcome.summary}; not every Secret could be written"
+        outcome = dataclasses.replace(outcome, ending=Ending.PARTIAL, summary=summary, proof=())
     if hopeless:
         ending = Ending.PARTIAL if outcome.ending.good or outcome.ending is Ending.PENDING else outcome.ending
         summary = f"{outcome.summary}; {hopeless} parts cannot be restored"
@@ -100,11 +124,27 @@ async def restore(call: Call) -> Outcome:
     return dataclasses.replace(outcome, data=rows)
 
 
-def _ended(state: str, came_to: str | None) -> str:
+def _ended(row: Mapping[str, Any], came_to: str | None, behind: Collection[str]) -> str:
     """What a row says afterwards: of what cannot be restored, still why."""
+    state: str = row["state"]
     if came_to is None or state.startswith("cannot"):
         return state
-    return "restored" if came_to == Ending.DONE.value else came_to
+    if came_to != Ending.DONE.value:
+        return came_to
+    if row["where"] == "secret" and row["id"] in behind:
+        return NOT_WRITTEN
+    return "removed" if state == _SUPERFLUOUS else "restored"
+
+
+async def _caught_up(call: Call, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A key whose Secret is as it should be is not remembered as one whose Secret is behind."""
+    store = await call.services.store()
+    behind = await behind_of(store, tenants=_tenants(call))
+    if not behind or (await _in_secrets(call))[0] is None:
+        return
+    still = {row["id"] for row in rows if row["where"] == "secret" and row["state"] not in _RIGHT}
+    for identifier in behind - still:
+        await set_behind(store, identifier, is_behind=False)
 
 
 def _may(key: Key) -> str:
@@ -172,7 +212,7 @@ async def _lost_from_database(call: Call, now: datetime) -> tuple[list[Lost], st
             there = in_secrets.get((key.tenant, key.id))
             kept = await kept_of(store, key, now, there)
             if kept is None:
-                secret = "to be removed" if there is not None else ""
+                secret = _SUPERFLUOUS if there is not None else ""
             elif there != kept.as_text():
                 secret = "missing" if there is None else "out of date"
         if entries or secret:

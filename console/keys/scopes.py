@@ -14,7 +14,28 @@ from console.keys.types import Import, Key, KeyForm, KeyKind, moment, text_of
 from console.outcome import ModeldeckError, Refusal
 
 _MOST_LABELS = 16
+_LONGEST_NAME = 120
 _LABEL = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?)=([^=,\s]{1,63})")
+
+
+def judge_name(name: str) -> None:
+    """Whether a new key may be called so: every list of keys has to show it, and every command to take it.
+
+    Raises:
+        Refusal: it is too long, holds what cannot be printed (control and format characters), or begins or ends with
+            a space.
+    """
+    why = ""
+    if len(name) > _LONGEST_NAME:
+        why = f"the name has {len(name)} characters; {_LONGEST_NAME} are the most"
+    elif not name.isprintable():
+        why = "the name holds characters that cannot be printed"
+    elif not name.strip():
+        why = "a name of spaces alone is none"
+    elif name != name.strip():
+        why = "the name begins or ends with a space"
+    if why:
+        raise Refusal(f"{why}; nothing was changed", code="INVALID_PARAMETER")
 
 
 def networks_of(given: Sequence[str]) -> tuple[str, ...]:

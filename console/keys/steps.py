@@ -12,10 +12,10 @@ from redis.exceptions import RedisError
 from console.access.codec import encode_entry
 from console.access.types import KEY_PREFIX, Grant, short_digest
 from console.access.writer import AccessWriter
-from console.guard import system_permit
+from console.guard import Permit, system_permit
 from console.keys import book
 from console.keys.scopes import fields_of, key_of
-from console.keys.types import Generation, moment, text_of, told
+from console.keys.types import Generation, Key, moment, text_of, told
 from console.outcome import Unavailable
 from console.store.engine import Store
 
@@ -105,8 +105,9 @@ class SetFields:
         return {name: before[name] for name in arguments["fields"]}
 
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
-        most = arguments.get("most", {})
-        await book.set_fields(self._store, arguments["key"], _columns(arguments["fields"]), most=most)
+        most, fields = arguments.get("most", {}), arguments["fields"]
+        gets = set(fields.get("models", ())) - set(undo.get("models", ()))
+        await book.set_fields(self._store, arguments["key"], _columns(fields), most=most, gets=gets)
         return ", ".join(arguments["fields"])
 
     async def undo(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
@@ -164,11 +165,26 @@ class _Entry:
         return "as before"
 
 
+def _permit_of(arguments: Mapping[str, Any]) -> Permit:
+    return system_permit(arguments["action"], target=arguments["key"]).on_behalf_of(arguments["actor"])
+
+
 class PutEntry(_Entry):
-    """The gateway's entry for one generation."""
+    """The gateway's entry for one generation, as its key is when it is written (`console.publishing.holders`)."""
 
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
         key = await book.read_key(self._store, arguments["key"])
+        while True:
+            written = await self._put(key, arguments, operation)
+            now = await book.read_key(self._store, arguments["key"])
+            if now.revoked_at is not None and key.revoked_at is None:
+                await self._writer.drop_key(_permit_of(arguments), arguments["digest"], operation=operation)
+                return "revoked meanwhile, and dropped"
+            if now.models == key.models:
+                return written
+            key = now  # a model has gone from it meanwhile: whoever took it has written before this
+
+    async def _put(self, key: Key, arguments: Mapping[str, Any], operation: str) -> str:
         # A key that comes back from a Secret brings along where its models lead: the database is new then.
         brought = arguments.get("grants")
         own = {name: Grant(**ids) for name, ids in brought.items()} if brought is not None else None
@@ -188,10 +204,8 @@ class PutEntry(_Entry):
             tenants=key.callable_tenants,
             labels=key.labels,
         )
-        permit = system_permit(arguments["action"], target=key.id)
-        permit = permit.on_behalf_of(arguments["actor"])
         written = await self._writer.put_key(
-            permit, arguments["digest"], value, expires_at=not_after, operation=operation
+            _permit_of(arguments), arguments["digest"], value, expires_at=not_after, operation=operation
         )
         return f"epoch {written.epoch}"
 
@@ -200,7 +214,7 @@ class DropEntry(_Entry):
     """The gateway forgets one generation."""
 
     async def take(self, arguments: Mapping[str, Any], undo: Mapping[str, Any], operation: str) -> str:
-        permit = system_permit(arguments["action"], target=arguments["key"]).on_behalf_of(arguments["actor"])
+        permit = _permit_of(arguments)
         written = await self._writer.drop_key(permit, arguments["digest"], operation=operation)
         key = await book.key_of_digest(self._store, arguments["digest"])
         if key is not None and key.imported is not None:

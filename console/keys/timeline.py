@@ -46,7 +46,15 @@ def _of_generations(key: Key, uses: Mapping[str, Use] | None, now: datetime) -> 
         elif one.not_after is not None:
             left = round((one.not_after - now).total_seconds())
             use = uses.get(one.digest) if uses is not None else None
-            yield now, "draining", f"{number} for {left} s more, {_last(use, uses, now)}", ""
+            yield now, "draining", f"{number} for {_span(left)} more, {_last(use, uses, now)}", ""
+
+
+def _span(seconds: int) -> str:
+    """Roughly how long: ``40 s``, ``19 min``, ``5 h``."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _last(use: Use | None, uses: Mapping[str, Use] | None, now: datetime) -> str:

@@ -44,6 +44,12 @@ class KeyState(StrEnum):
     REVOKED = "revoked"
 
 
+LOST = "lost"
+"""What a key is called that should work, and of which Redis has no entry: `keys restore` writes it again."""
+TENANT_SUSPENDED = "tenant suspended"
+"""What a key is called that would work, and whose tenant is suspended: the gateway refuses it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """One text that a key has had. ``not_after`` is the end of its grace."""

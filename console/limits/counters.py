@@ -42,6 +42,22 @@ return said
 """
 
 
+_LATE = """
+local now = tonumber(redis.call('TIME')[1])
+for i, key in ipairs(KEYS) do
+  local at = (i - 1) * 3
+  local seconds, window = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  -- What was charged in a window that has ended since counts no more.
+  if math.floor(now / seconds) == window then
+    redis.call('INCRBY', key, ARGV[at + 3])
+    if redis.call('PTTL', key) < 0 then
+      redis.call('PEXPIREAT', key, string.format('%.0f', (window + 1) * seconds * 1000))
+    end
+  end
+end
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One counter of a request.
@@ -72,6 +88,7 @@ class Counters:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._script = redis.register_script(_TAKE)
+        self._late = redis.register_script(_LATE)
 
     async def take(self, asked: Sequence[Asked]) -> list[Standing]:
         """Take from all of them, or, where one has too little left, from none: a refused request costs nothing.
@@ -84,3 +101,15 @@ class Counters:
             arguments += [one.limit, one.seconds, one.hits, "count" if one.count else "take"]
         said = await self._script(keys=[one.key for one in asked], args=arguments)
         return [Standing(int(used), bool(over), milliseconds / 1000) for used, over, milliseconds in said]
+
+    async def charge_late(self, charges: Sequence[tuple[str, int, int, int]]) -> None:
+        """Add what was spent earlier to the counters of the windows that it was spent in, as far as they still run.
+
+        Args:
+            charges: key, seconds of its windows, number of the window since 1970, how much
+
+        Raises:
+            RedisError, OSError: as in `take`.
+        """
+        arguments = [number for _, seconds, window, hits in charges for number in (seconds, window, hits)]
+        await self._late(keys=[key for key, *_ in charges], args=arguments)

@@ -31,7 +31,12 @@ UNIT_SECONDS: Final[Mapping[str, int]] = {
     "year": 31_536_000,
 }
 """Windows begin at whole multiples of these since 1970, in UTC: a day at midnight."""
+SHORT_UNITS: Final = ("second", "minute")
+SHORT_HEADERS: Final = ("x-modeldeck-model", "x-modeldeck-tenant", "x-modeldeck-key-id")
+"""What the local gateway counts in Envoy itself: by one of these headers or for everybody, in one of these units."""
 KEY_PREFIX: Final = "modeldeck:limits:"
+DOMAIN: Final = "modeldeck"
+"""Of what the local gateway asks."""
 REQUESTS: Final = "requests"
 _CHARGE = "charge"
 _COUNTED = {
@@ -84,6 +89,21 @@ def constant_entries(
     entries += [("by", headers)] if headers else []
     entries += [("which", which)] if which else []
     return tuple(entries)
+
+
+def bucket_of(route: str, rule: int) -> str:
+    """Whose counters those of a rule are, by the route's ``namespace/name`` and the rule's place in it."""
+    return f"{route}/{rule}"
+
+
+def value_name(index: int) -> str:
+    """The entry with the value of one of the headers in ``by``."""
+    return f"value{index}"
+
+
+def value_entries(values: Iterable[str]) -> Entries:
+    """The entries of a descriptor that come of a client's headers, in the order of ``by``."""
+    return tuple((value_name(index), value) for index, value in enumerate(values))
 
 
 def counter_key(domain: str, entries: Entries, unit: str) -> str:

@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -24,8 +24,10 @@ from grpc import aio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from console.grpc_listening import listen
 from console.limits.counters import Asked, Counters, Standing
 from console.limits.descriptors import UNIT_SECONDS, Entries, Limit, counter_key, described, limit_of
+from console.limits.late import LateCharges
 
 LIMIT_HEADER = "x-modeldeck-limit"
 log = logging.getLogger("modeldeck.limits")
@@ -44,6 +46,7 @@ class Limiter:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._counters = Counters(redis)
+        self.late = LateCharges(self._counters)
         self._reachable = True
         self.draining = False
 
@@ -70,13 +73,13 @@ class Limiter:
             key = counter_key(request.domain, entries, limit.unit)
             asked.append(Asked(key, limit.requests, limit.seconds, hits, count=foreign or limit.charge))
             limits.append((index, entries, limit))
+        charges = [one for one, (_, _, limit) in zip(asked, limits, strict=True) if limit.charge and one.hits]
         try:
-            standings = await self._counters.take(asked) if asked else []
-        except (RedisError, OSError) as problem:
-            self._note(problem)
+            # A gateway that waits no longer has spent its tokens all the same.
+            standings = await asyncio.shield(self._count(asked, charges)) if charges else await self._count(asked)
+        except (RedisError, OSError):
             await context.abort(grpc.StatusCode.UNAVAILABLE, _TOLD)
             raise  # not reached: abort raises
-        self._note(None)
         statuses = [RateLimitResponse.DescriptorStatus(code=_OK) for _ in request.descriptors]
         over: list[tuple[Entries, Limit, Standing]] = []
         for (index, entries, limit), standing in zip(limits, standings, strict=True):
@@ -86,6 +89,16 @@ class Limiter:
         if not over:
             return RateLimitResponse(overall_code=_OK, statuses=statuses)
         return _refusal(statuses, over)
+
+    async def _count(self, asked: Sequence[Asked], charges: Sequence[Asked] = ()) -> list[Standing]:
+        try:
+            standings = await self._counters.take(asked) if asked else []
+        except (RedisError, OSError) as problem:
+            self._note(problem)
+            self.late.keep(charges)
+            raise
+        self._note(None)
+        return standings
 
     async def check(self, _request: bytes, _context: aio.ServicerContext[Any, Any]) -> bytes:
         """``grpc.health.v1.Health/Check``: serving while Redis answers and nobody has told it to end."""
@@ -166,16 +179,13 @@ class LimiterServing:
         Raises:
             OSError: the address cannot be had.
         """
-        try:
-            self.port = self._server.add_insecure_port(self._address)
-        except RuntimeError as problem:
-            raise OSError(f"{self._address} cannot be listened on") from problem
-        await self._server.start()
+        self.port = await listen(self._server, self._address)
 
     async def stop(self) -> None:
-        """Take nothing new; what is under way has five seconds to end."""
+        """Take nothing new; what is under way has five seconds to end, and what could not be charged a last attempt."""
         self._limiter.draining = True
         await self._server.stop(_GRACE_SECONDS)
+        await self._limiter.late.stop()
 
 
 async def is_serving(address: str) -> bool:

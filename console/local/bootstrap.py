@@ -83,6 +83,7 @@ def _everything_is_checked() -> Manifest:
         "targetRefs": [{"group": _GATEWAY_API, "kind": "Gateway", "name": GATEWAY}],
         "extAuth": {
             "failOpen": False,
+            "statusOnError": 503,
             "headersToExtAuth": ["authorization", "content-type", "x-forwarded-for", MODEL_HEADER, "x-modeldeck-body"],
             "http": {
                 "backendRefs": [{"name": AUTHORIZER, "port": 80}],

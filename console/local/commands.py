@@ -14,6 +14,7 @@ from typing import Any, Literal
 import click
 
 from console.outcome import Ending
+from console.questions import confirm
 from console.terminal.text import narrate, say
 
 _Command = Callable[..., int]
@@ -28,6 +29,13 @@ _data = _option(
 )
 _gateway_port = _option(
     "--gateway-port", type=click.IntRange(1, 65535), help="port of the gateway; any free one by default"
+)
+_limits_fail = _option(
+    "--limits-fail",
+    type=click.Choice(["open", "closed"]),
+    default="open",
+    show_default=True,
+    help="what becomes of requests with a limit while nobody can count them",
 )
 _models = _option("--models", type=click.IntRange(100, 200_000), help="how many models the samples offer in all")
 
@@ -51,11 +59,14 @@ def demo(*, headless: bool, models: int | None, gateway_port: int | None) -> int
 @_data
 @_gateway_port
 @_models
-def up(*, data: Path | None, gateway_port: int | None, models: int | None) -> int:
+@_limits_fail
+def up(
+    *, data: Path | None, gateway_port: int | None, models: int | None, limits_fail: Literal["open", "closed"]
+) -> int:
     """Start the local stack, with data that lasts, and leave it running."""
     from console.local.updown import bring_up
 
-    return asyncio.run(bring_up(data, gateway_port=gateway_port, models=models))
+    return asyncio.run(bring_up(data, gateway_port=gateway_port, models=models, limits_fail=limits_fail))
 
 
 @click.command()
@@ -66,7 +77,7 @@ def down(*, data: Path | None, wipe: bool, yes: bool) -> int:
     """Stop the local stack."""
     from console.local.updown import bring_down
 
-    if wipe and not yes and not click.confirm("Remove the local stack's data for good?", default=False, err=True):
+    if wipe and not yes and not confirm("Remove the local stack's data for good?"):
         return Ending.REFUSED.exit_code
     return asyncio.run(bring_down(data, wipe=wipe))
 
@@ -76,7 +87,15 @@ def down(*, data: Path | None, wipe: bool, yes: bool) -> int:
 @click.option("--throwaway", is_flag=True, help="keep nothing in Valkey across restarts")
 @_gateway_port
 @_models
-def run(*, data: Path | None, throwaway: bool, gateway_port: int | None, models: int | None) -> int:
+@_limits_fail
+def run(
+    *,
+    data: Path | None,
+    throwaway: bool,
+    gateway_port: int | None,
+    models: int | None,
+    limits_fail: Literal["open", "closed"],
+) -> int:
     """The stack's process, in the foreground: what `up` and `demo` start.
 
     The Kubernetes API, its controllers, the sample servers and recovery run inside it; Valkey, Envoy, the
@@ -84,7 +103,9 @@ def run(*, data: Path | None, throwaway: bool, gateway_port: int | None, models:
     """
     from console.local.run import run_stack
 
-    return asyncio.run(run_stack(data, durable=not throwaway, gateway_port=gateway_port, models=models))
+    return asyncio.run(
+        run_stack(data, durable=not throwaway, gateway_port=gateway_port, models=models, limits_fail=limits_fail)
+    )
 
 
 @click.command()

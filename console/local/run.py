@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from pathlib import Path
+from typing import Literal
 
 from console.config import data_home
 from console.local.layout import Layout
@@ -25,6 +26,7 @@ async def run_stack(
     durable: bool,
     gateway_port: int | None,
     models: int | None,
+    limits_fail: Literal["open", "closed"],
 ) -> int:
     """Run the stack until told to end; returns the exit code."""
     layout = Layout(data or data_home() / "stack")
@@ -35,7 +37,7 @@ async def run_stack(
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(name, stopping.set)
-    stack = Stack(layout, durable=durable, gateway_port=gateway_port, models=models)
+    stack = Stack(layout, durable=durable, gateway_port=gateway_port, models=models, limits_fail=limits_fail)
     starting = asyncio.create_task(stack.start(narrate), name="start")
     stopped = asyncio.create_task(stopping.wait(), name="stopping")
     code = 0

@@ -12,6 +12,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
+from typing import Literal
 
 import httpx
 
@@ -50,13 +51,27 @@ Tell = Callable[[str], None]
 
 
 class Stack:
-    """One stack below one directory."""
+    """One stack below one directory.
 
-    def __init__(self, layout: Layout, *, durable: bool, gateway_port: int | None, models: int | None) -> None:
+    Args:
+        limits_fail: what becomes of requests with a limit while nobody can count them: ``open`` lets them pass,
+            ``closed`` answers 503
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        durable: bool,
+        gateway_port: int | None,
+        models: int | None,
+        limits_fail: Literal["open", "closed"] = "open",
+    ) -> None:
         self._layout = layout
         self._durable = durable
         self._gateway_port = gateway_port
         self._models = models
+        self._limits_fail = limits_fail
         self._supervisor = Supervisor(layout.state)
         self._ports: dict[str, int] = {}
         self._duties: list[asyncio.Task[None]] = []
@@ -314,11 +329,13 @@ class Stack:
         self._controller = controller
 
     def _gateway_settings(self, envoy: Envoy) -> Settings:
-        limiter = GlobalLimiter(((LOOPBACK, self._ports["limiter"]),)) if _HAS_GRPC else None
+        address = (LOOPBACK, self._ports["limiter"])
+        limiter = GlobalLimiter((address,), fail_closed=self._limits_fail == "closed") if _HAS_GRPC else None
         return Settings(
             directory=envoy.configuration,
             access_log=envoy.access_log,
             limiter=limiter,
+            alone=True,
             key_table=self._layout.key_table,
         )
 

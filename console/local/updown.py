@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 from console.config import data_home
 from console.local.layout import Layout, read_json
@@ -23,7 +24,9 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 
 
-async def bring_up(data: Path | None, *, gateway_port: int | None, models: int | None) -> int:
+async def bring_up(
+    data: Path | None, *, gateway_port: int | None, models: int | None, limits_fail: Literal["open", "closed"]
+) -> int:
     """Start the stack's process apart from this terminal, and wait until it is ready.
 
     Raises:
@@ -38,7 +41,7 @@ async def bring_up(data: Path | None, *, gateway_port: int | None, models: int |
         _tell(layout)
         return 0
     output = layout.log("run-output")
-    command = [sys.executable, "-m", "console", "run", "--data", str(layout.root)]
+    command = [sys.executable, "-m", "console", "run", "--data", str(layout.root), "--limits-fail", limits_fail]
     if gateway_port is not None:
         command += ["--gateway-port", str(gateway_port)]
     if models is not None:

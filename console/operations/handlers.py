@@ -7,15 +7,15 @@ from typing import Any
 
 from console.call import Call
 from console.operations.recovery import recover_once
-from console.operations.types import OperationRecord
-from console.outcome import Ending, Failure, Item, Outcome
+from console.operations.types import RUN, UNDOES, OperationRecord
+from console.outcome import Ending, Failure, Item, Outcome, counted
 
 
 async def listing(call: Call) -> Outcome:
     """The newest operations."""
     now = datetime.now(UTC)
     records = await (await call.services.journal()).recent(call["limit"])
-    return Outcome(Ending.DONE, f"{len(records)} operations", data=[_row(record, now) for record in records])
+    return Outcome(Ending.DONE, counted(len(records), "operation"), data=[_row(record, now) for record in records])
 
 
 async def interrupted(call: Call) -> Outcome:
@@ -23,7 +23,7 @@ async def interrupted(call: Call) -> Outcome:
     now = datetime.now(UTC)
     journal = await call.services.journal()
     rows = [_row(await journal.read(identifier), now) for identifier in await journal.interrupted()]
-    return Outcome(Ending.DONE, f"{len(rows)} operations are interrupted", data=rows)
+    return Outcome(Ending.DONE, counted(len(rows), "operation is interrupted", "operations are interrupted"), data=rows)
 
 
 async def show(call: Call) -> Outcome:
@@ -31,6 +31,7 @@ async def show(call: Call) -> Outcome:
     record = await (await call.services.journal()).read(call["operation"])
     items = tuple(Item(step.name, step.state.value, step.detail) for step in record.steps)
     row = _row(record, datetime.now(UTC))
+    row |= {name: noted for name in (RUN, UNDOES) if (noted := record.noted(name)) is not None}
     return Outcome(Ending.DONE, f"{record.kind} {record.target}: {row['state']}", items=items, data=row)
 
 
@@ -43,7 +44,10 @@ async def recover(call: Call) -> Outcome:
     over = all(record.state.over for record in ended)
     proof = tuple(f"{item.name}: {item.state}" for item in items) if over else ()
     return Outcome(
-        Ending.DONE if over else Ending.PARTIAL, f"{len(ended)} operations recovered", proof=proof, items=items
+        Ending.DONE if over else Ending.PARTIAL,
+        counted(len(ended), "operation recovered", "operations recovered"),
+        proof=proof,
+        items=items,
     )
 
 
@@ -58,7 +62,7 @@ async def read_audit(call: Call) -> Outcome:
             )
         return Outcome(Ending.DONE, f"the chain of {count} rows holds", proof=(f"{count} hashes recomputed",))
     rows = [row.as_json() for row in await audit.recent(call["limit"])]
-    return Outcome(Ending.DONE, f"{len(rows)} rows", data=rows)
+    return Outcome(Ending.DONE, counted(len(rows), "row"), data=rows)
 
 
 def _row(record: OperationRecord, now: datetime) -> dict[str, Any]:

@@ -16,7 +16,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from console.operations.types import NewOperation, OperationRecord, OperationState, Recovery, StepRecord, StepState
+from console.operations.types import (
+    RUN,
+    NewOperation,
+    OperationRecord,
+    OperationState,
+    Recovery,
+    StepRecord,
+    StepState,
+)
 from console.outcome import conflict, not_found
 from console.store.engine import Store
 from console.store.tables.operations import operation_steps, operations
@@ -214,6 +222,21 @@ class Journal:
         async with self._store.reading() as db:
             rows = await db.execute(query.order_by(operations.c.created_at.desc()).limit(limit))
             return [_operation(row, ()) for row in rows]
+
+    async def of_run(self, run: str) -> list[OperationRecord]:
+        """What one run of several has begun, in that order (`console.operations.types.RUN`)."""
+        steps = operation_steps.c
+        # The text finds them, and what stands there decides: an id could be part of another text.
+        named = sa.select(steps.operation_id).where(
+            steps.seq == 0, sa.cast(steps.arguments, sa.Text).contains(run, autoescape=True)
+        )
+        async with self._store.reading() as db:
+            rows = await db.execute(
+                sa.select(operations.c.id).where(operations.c.id.in_(named)).order_by(operations.c.created_at)
+            )
+            found = [row.id for row in rows]
+        records = [await self.read(identifier) for identifier in found]
+        return [record for record in records if record.noted(RUN) == run]
 
     async def set_step(
         self,

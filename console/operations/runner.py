@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from console.cancelling import obey
 from console.operations.journal import LEASE, Journal, LeaseLostError, this_process
 from console.operations.types import (
+    Left,
     NewOperation,
     OperationRecord,
     OperationState,
@@ -31,6 +32,8 @@ _UNDO_ATTEMPTS = 3
 _UNDO_PAUSE_SECONDS = 0.5
 _LATE_SECONDS = 0.5
 """What was not answered may be done all the same: it is given so long to arrive before it is undone."""
+
+_BEGUN = (StepState.TAKING, StepState.TAKEN, StepState.LEFT, StepState.FAILED)
 
 Listener = Callable[[Progress], None]
 
@@ -129,8 +132,9 @@ class Runner:
             tell(StepState.FAILED, str(problem))
             await self._journal.set_step(record.id, owner, step.seq, StepState.FAILED, detail=str(problem))
             raise
-        await self._journal.set_step(record.id, owner, step.seq, StepState.TAKEN, detail=detail)
-        tell(StepState.TAKEN, detail)
+        state = StepState.LEFT if isinstance(detail, Left) else StepState.TAKEN
+        await self._journal.set_step(record.id, owner, step.seq, state, detail=str(detail))
+        tell(state, str(detail))
 
     async def _finish_late(self, identifier: str, owner: str, listen: Listener | None) -> Ending:
         """After a cancellation: there is no way back from what is done, and to stop in the middle is none forward."""
@@ -180,7 +184,7 @@ class Runner:
         await self._journal.set_state(record.id, owner, OperationState.UNDOING, why)
         left = 0
         for step in reversed(record.steps):
-            begun = step.state in (StepState.TAKING, StepState.TAKEN, StepState.FAILED)
+            begun = step.state in _BEGUN
             if begun and step.undo is not None and not await self._undo(record, owner, step, listen):
                 left += 1
         if left:

@@ -8,6 +8,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+RUN = "run"
+"""In the arguments of an operation's first step: the id of the run of several that began it."""
+UNDOES = "undoes"
+"""In the same place: the id of the run that it takes back."""
+
 
 class OperationState(StrEnum):
     RUNNING = "running"
@@ -28,8 +33,14 @@ class StepState(StrEnum):
     WAITING = "waiting"
     TAKING = "taking"
     TAKEN = "taken"
+    LEFT = "left"
+    """Tried and not done, and that holds nothing up: it is made good later."""
     UNDONE = "undone"
     FAILED = "failed"
+
+
+class Left(str):
+    """What `StepKind.take` returns of a step that it left undone: why, as an operator reads it."""
 
 
 class Recovery(StrEnum):
@@ -96,6 +107,10 @@ class OperationRecord:
     summary: str
     steps: tuple[StepRecord, ...] = ()
 
+    def noted(self, name: str) -> str | None:
+        """`RUN` or `UNDOES`; None where the operation is part of no run."""
+        return self.steps[0].arguments.get(name) if self.steps else None
+
     def interrupted(self, now: datetime) -> bool:
         return not self.state.over and (self.lease_until is None or self.lease_until <= now)
 
@@ -120,7 +135,8 @@ class StepKind(Protocol):
     """How one kind of step is taken and undone. All three must be safe to repeat.
 
     `prepare` reads what is there now and returns what `undo` will need (JSON, never a secret); it changes nothing.
-    `take` does it, and returns what was observed. `undo` puts back what `prepare` found, as far as it is still ours.
+    `take` does it, and returns what was observed, or `Left`. `undo` puts back what `prepare` found, as far as it is
+    still ours.
     """
 
     async def prepare(self, arguments: Mapping[str, Any], operation: str) -> dict[str, Any]: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -10,6 +12,8 @@ from console.catalog.types import Document
 from console.config import Profile
 from console.publishing.manifests import Manifest, credential_of, grant_for_authorizer, manifests
 from console.publishing.types import Publication
+
+_BETWEEN = re.compile(r"^---\n", re.MULTILINE)
 
 
 def manifests_of(publication: Publication, profile: Profile) -> Document:
@@ -20,6 +24,18 @@ def manifests_of(publication: Publication, profile: Profile) -> Document:
     ]
     shown = [_without_data(one) for one in objects]
     return Document("---\n".join(_commented(publication, one) for one in shown), shown)
+
+
+def joined(documents: Sequence[Document]) -> Document:
+    """Several as one; what they share stands in it once."""
+    rows: list[dict[str, Any]] = []
+    texts: list[str] = []
+    for document in documents:
+        for row, text in zip(document.rows, _BETWEEN.split(document.text), strict=True):
+            if row not in rows:
+                rows.append(row)
+                texts.append(text)
+    return Document("---\n".join(texts), rows)
 
 
 def yaml_of(value: Any) -> str:

@@ -6,16 +6,17 @@ Run again, it finds what is done unchanged and goes on with the rest.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from console.call import Call
-from console.outcome import Ending, Item, ModeldeckError, Outcome, Refusal, conflict
+from console.catalog.types import Document
+from console.outcome import Ending, Outcome, Refusal, conflict
 from console.publishing import book, handlers, limits
+from console.publishing.as_yaml import joined
 from console.publishing.declaration import (
     Declared,
     Resolved,
@@ -25,20 +26,13 @@ from console.publishing.declaration import (
     read_declaration,
     resolve,
 )
-from console.publishing.types import LIMIT_OPTIONS, Access, Limits, Plan, Publication
+from console.publishing.planned import refuse_without_plan
+from console.publishing.runs import numbered, taking_back
+from console.publishing.several import Part, run_all
+from console.publishing.tenants import check_number
+from console.publishing.types import LIMIT_OPTIONS, Limits, Plan, Publication
 
 _ONE_BY_ONE: dict[str, Any] = {"also": (), "fallback": (), "drop": (), "no_rpm": False, "manifests": False}
-_NOT_BEGUN = "not begun"
-_UNDONE = "undone"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One of several things to do. ``undo`` takes it back after it was done; None where there is no way back."""
-
-    name: str
-    do: Callable[[], Awaitable[Outcome]]
-    undo: Callable[[], Awaitable[Outcome]] | None = None
 
 
 async def publish_many(call: Call) -> Outcome:
@@ -51,7 +45,7 @@ async def publish_many(call: Call) -> Outcome:
             model=model,
             limits=wanted,
             hostnames=call["hostname"],
-            access=Access(call["access"] or Access.EXT_AUTHZ),
+            access=handlers.access_of(call),
         )
         for model in call["model"]
     ]
@@ -65,7 +59,8 @@ async def publish_many(call: Call) -> Outcome:
             )
     if call["plan"]:
         return await plan_of(call, declared, "publish")
-    return await run(call, [_publishing(call, one) for one in declared], "published")
+    call = numbered(call)
+    return await run_all(call, [_publishing(call, one) for one in declared], "published")
 
 
 async def update_many(call: Call) -> Outcome:
@@ -74,7 +69,8 @@ async def update_many(call: Call) -> Outcome:
     if call["plan"]:
         plans = [(await handlers.update(_updating(call, name))).data for name in names]
         return combined([plan for plan in plans if isinstance(plan, Plan)], f"update {len(names)} publications")
-    return await run(call, [_update(call, name) for name in names], "updated")
+    call = numbered(call)
+    return await run_all(call, [_update(call, name) for name in names], "updated")
 
 
 def _updating(call: Call, name: str) -> Call:
@@ -93,7 +89,7 @@ def _update(call: Call, name: str) -> Part:
 
     async def undo() -> Outcome:
         now, _, _ = await book.read(await call.services.store(), name)
-        return await handlers.bring_about(call, before[0], now)
+        return await handlers.bring_about(taking_back(call), before[0], now)
 
     return Part(name, do, undo)
 
@@ -111,15 +107,17 @@ async def unpublish_many(call: Call) -> Outcome:
     if call["plan"]:
         plans = [(await handlers.unpublish(_for_one(call, name))).data for name in names]
         return combined([plan for plan in plans if isinstance(plan, Plan)], f"unpublish {len(names)} publications")
-    return await run(call, [Part(name, partial(_unpublish, call, name)) for name in names], "unpublished")
+    return await run_all(call, [Part(name, partial(_unpublish, call, name)) for name in names], "unpublished")
 
 
 async def apply(call: Call) -> Outcome:
     """Bring about what a file declares."""
+    refuse_without_plan(call)
     declared = read_declaration(call["file"])
     if call["plan"]:
         return await plan_of(call, declared, "apply")
-    return await run(call, [_applying(call, one) for one in declared], "as declared")
+    call = numbered(call)
+    return await run_all(call, [_applying(call, one) for one in declared], "as declared")
 
 
 def _applying(call: Call, declared: Declared) -> Part:
@@ -132,8 +130,8 @@ def _applying(call: Call, declared: Declared) -> Part:
     async def undo() -> Outcome:
         before, now = resolved[0].before, resolved[0].publication
         if before is None:
-            return await handlers.unpublish(_for_one(call, declared.name))
-        return await handlers.bring_about(call, before, now)
+            return await handlers.unpublish(_for_one(taking_back(call), declared.name))
+        return await handlers.bring_about(taking_back(call), before, now)
 
     return Part(declared.name, do, undo)
 
@@ -150,7 +148,7 @@ def _publishing(call: Call, declared: Declared) -> Part:
             )
         return await bring_about(call, await resolve(call, declared))
 
-    return Part(declared.name, do, lambda: handlers.unpublish(_for_one(call, declared.name)))
+    return Part(declared.name, do, lambda: handlers.unpublish(_for_one(taking_back(call), declared.name)))
 
 
 async def _unpublish(call: Call, name: str) -> Outcome:
@@ -165,119 +163,17 @@ def _for_one(call: Call, name: str) -> Call:
 
 
 async def plan_of(call: Call, declared: Sequence[Declared], verb: str) -> Outcome:
-    """What all of them together would change; the first that is refused is the answer."""
-    plans = []
-    for one in declared:
-        outcome = await bring_about(call, await resolve(call, one))
-        if not isinstance(outcome.data, Plan):
-            return outcome
-        plans.append(outcome.data)
-    return combined(plans, f"{verb} {len(plans)} publications")
+    """What all of them together would change, or their manifests; the first that is refused is the answer.
 
-
-# --- the driver -------------------------------------------------------------------------------------------------
-
-
-async def run(call: Call, parts: Sequence[Part], done: str) -> Outcome:
-    """Do one after another.
-
-    ``stop`` ends it at the first that fails; ``undo_on_failure`` then takes back what this run has done, the last
-    first. A cancellation undoes the one that is under way, and leaves the rest as it is.
+    Raises:
+        Refusal: one is, or all of them together are more than a tenant may have.
     """
-    outcomes: list[Outcome] = []
-    for number, part in enumerate(parts, 1):
-        try:
-            outcome = await part.do()
-        except ModeldeckError as problem:
-            outcome = problem.outcome()
-        except asyncio.CancelledError:
-            outcome = Outcome(Ending.CANCELLED, "cancelled")
-        outcomes.append(outcome)
-        call.emit(f"[{number}/{len(parts)}] {part.name}: {outcome.ending.value}: {outcome.summary}")
-        if outcome.ending is Ending.CANCELLED or _is_cancelled():
-            break  # also where it came too late for this one: an unpublish is finished
-        if not outcome.ending.good and (call["stop"] or call.values.get("undo_on_failure")):
-            break
-    items = [
-        Item(part.name, outcome.ending.value, _detail(outcome)) for part, outcome in zip(parts, outcomes, strict=False)
-    ]
-    items += [Item(part.name, _NOT_BEGUN) for part in parts[len(outcomes) :]]
-    last = outcomes[-1]
-    if call.values.get("undo_on_failure") and not last.ending.good:
-        return await _taken_back(call, parts, outcomes, items)
-    return _ended(outcomes, items, done)
-
-
-async def _taken_back(call: Call, parts: Sequence[Part], outcomes: Sequence[Outcome], items: list[Item]) -> Outcome:
-    """One undo for all that was done in this run; what was so before stays."""
-    left = []
-    for at in reversed(range(len(outcomes))):
-        part = parts[at]
-        if outcomes[at].ending is not Ending.DONE:
-            continue
-        if part.undo is None:
-            left.append(part.name)
-            continue
-        try:
-            undone = await asyncio.shield(part.undo())
-        except ModeldeckError as problem:
-            undone = problem.outcome()
-        good = undone.ending.good
-        state, detail = (_UNDONE, "") if good else (Ending.DONE.value, f"not undone: {undone.summary}")
-        items[at] = Item(part.name, state, detail)
-        call.emit(f"{part.name}: {_UNDONE if good else 'not undone'}: {undone.summary}")
-        if not good:
-            left.append(part.name)
-    failed = next(item for item, outcome in zip(items, outcomes, strict=False) if not outcome.ending.good)
-    cancelled = outcomes[-1].ending is Ending.CANCELLED
-    if left or outcomes[-1].ending is Ending.INTERRUPTED:
-        summary = f"{failed.name} failed, and not all of the rest could be undone: {', '.join(left) or failed.name}"
-        return Outcome(Ending.PARTIAL, summary, items=tuple(items), code="NOT_UNDONE", data=_counts(items))
-    why = "cancelled" if cancelled else f"{failed.name} failed: {failed.detail}"
-    ending = Ending.CANCELLED if cancelled else Ending.FAILED
-    summary = f"{why}; everything that this run had done is undone"
-    return Outcome(ending, summary, items=tuple(items), code=outcomes[-1].code, data=_counts(items))
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and bool(task.cancelling())
-
-
-def _ended(outcomes: Sequence[Outcome], items: Sequence[Item], done: str) -> Outcome:
-    endings = [outcome.ending for outcome in outcomes]
-    good = sum(ending.good for ending in endings)
-    counts = _counts(items)
-    told = ", ".join(f"{number} {state}" for state, number in counts.items())
-    all_good = good == len(items)
-    if all_good:
-        ending = Ending.UNCHANGED if set(endings) == {Ending.UNCHANGED} else Ending.DONE
-    elif good or Ending.INTERRUPTED in endings or Ending.PENDING in endings:
-        ending = Ending.PARTIAL
-    elif endings[-1] is Ending.CANCELLED:
-        ending = Ending.CANCELLED
-    else:
-        ending = Ending.REFUSED if set(endings) == {Ending.REFUSED} else Ending.FAILED
-    first = next((outcome for outcome in outcomes if not outcome.ending.good), None)
-    return Outcome(
-        ending,
-        f"{good} of {len(items)} {done} ({told})",
-        proof=tuple(f"{item.name}: {item.detail}" for item in items) if ending is Ending.DONE else (),
-        items=tuple(items),
-        data=counts,
-        code=first.code if first is not None else "",
-        http_status=first.status if first is not None and ending in (Ending.REFUSED, Ending.FAILED) else 0,
-        then="" if all_good else "mend what failed and run this again: what is done stays as it is",
-    )
-
-
-def _detail(outcome: Outcome) -> str:
-    return f"{outcome.summary}{f' ({outcome.code})' if outcome.code else ''}"
-
-
-def _counts(items: Sequence[Item]) -> dict[str, Any]:
-    """How many ended how, in the order of their first."""
-    counts: dict[str, Any] = {}
-    for item in items:
-        counts[item.state] = counts.get(item.state, 0) + 1
-    return counts
+    resolved = [await resolve(call, one) for one in declared]
+    new = Counter(one.publication.tenant for one in resolved if one.before is None)
+    for tenant, adds in new.items():
+        await check_number(call, tenant, adds=adds)
+    title = f"{verb} {len(resolved)} publications"
+    found = [(await bring_about(call, one)).data for one in resolved]
+    if call.values.get("manifests"):
+        return Outcome(Ending.DONE, title, data=joined([one for one in found if isinstance(one, Document)]))
+    return combined([one for one in found if isinstance(one, Plan)], title)

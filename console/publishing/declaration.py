@@ -25,7 +25,7 @@ from typing import Any
 
 from console.call import Call
 from console.outcome import Ending, Outcome, Refusal, conflict
-from console.publishing import backends, book, handlers
+from console.publishing import backends, book, handlers, native
 from console.publishing.origins import Found, find_origin, named, overruled, own_tenant
 from console.publishing.plan import check_name, check_tenant
 from console.publishing.types import Access, Limits, Plan, Publication, PublicationKind, PublicationState
@@ -39,7 +39,10 @@ _MOST = 500
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One publication as somebody wants it. ``tenant`` None and ``type`` ``auto`` go by what is published."""
+    """One publication as somebody wants it.
+
+    ``tenant`` None and ``type`` ``auto`` go by what is published, ``access`` None by what the gateway can.
+    """
 
     name: str
     tenant: str | None
@@ -47,7 +50,7 @@ class Declared:
     type: str = "auto"
     limits: Limits = _NO_LIMITS
     hostnames: tuple[str, ...] = ()
-    access: Access = Access.EXT_AUTHZ
+    access: Access | None = None
     weight: int = 1
     also: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
@@ -61,6 +64,7 @@ class Resolved:
     publication: Publication
     before: Publication | None = None
     warnings: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 def by_default(model: str) -> str:
@@ -118,8 +122,8 @@ def _publication(entry: At, path: str) -> Declared:
     kind = texts["type"] or "auto"
     if kind not in kinds:
         raise Wrong(fields["type"].line, f"{path}.type is {', '.join(kinds)}, not {kind[:40]!r}")
-    access = texts["access"] or Access.EXT_AUTHZ.value
-    if access not in tuple(Access):
+    access = texts["access"]
+    if access is not None and access not in tuple(Access):
         raise Wrong(fields["access"].line, f"{path}.access is {', '.join(Access)}, not {access[:40]!r}")
 
     def texts_of(name: str) -> tuple[str, ...]:
@@ -133,7 +137,7 @@ def _publication(entry: At, path: str) -> Declared:
         type=kind,
         limits=_limits(fields["limits"], f"{path}.limits") if "limits" in fields else Limits(),
         hostnames=texts_of("hostnames"),
-        access=Access(access),
+        access=None if access is None else Access(access),
         weight=fields["weight"].integer(f"{path}.weight") if "weight" in fields else 1,
         also=texts_of("also"),
         fallback=texts_of("fallback"),
@@ -197,10 +201,11 @@ async def resolve(call: Call, declared: Declared) -> Resolved:
                 then="choose another name, or unpublish it first",
             )
     publication, warnings = await _with_backends(call, declared, tenant, found, kind, before)
-    publication = dataclasses.replace(
-        publication, limits=declared.limits, hostnames=declared.hostnames, access=declared.access
-    )
-    return Resolved(publication, before, (*found.warnings, *warnings) if before is None else warnings)
+    access = declared.access or native.usual(call.services.profile.gateway)
+    publication = dataclasses.replace(publication, limits=declared.limits, hostnames=declared.hostnames, access=access)
+    if before is None:
+        warnings = (*found.warnings, *warnings)
+    return Resolved(publication, before, warnings, found.reasons)
 
 
 async def _with_backends(
@@ -227,7 +232,7 @@ async def _with_backends(
 
 async def bring_about(call: Call, resolved: Resolved) -> Outcome:
     """Publish it, or make what is there what it should be; with ``plan``, only say what that would change."""
-    return await handlers.bring_about(call, resolved.publication, resolved.before, resolved.warnings)
+    return await handlers.bring_about(call, resolved.publication, resolved.before, resolved.warnings, resolved.reasons)
 
 
 def _tenant(call: Call, declared: Declared, found: Found) -> str:
@@ -248,13 +253,14 @@ def combined(plans: Sequence[Plan], title: str) -> Outcome:
     if len(plans) == 1:
         title = plans[0].title
     changes = tuple(change for plan in plans for change in plan.changes)
-    warnings = tuple(
-        f"{plan.publication.name}: {warning}" if len(plans) > 1 and plan.publication is not None else warning
-        for plan in plans
-        for warning in plan.warnings
-    )
+
+    def told(plan: Plan, sentence: str) -> str:
+        return f"{plan.publication.name}: {sentence}" if len(plans) > 1 and plan.publication is not None else sentence
+
+    warnings = tuple(told(plan, warning) for plan in plans for warning in plan.warnings)
+    reasons = tuple(told(plan, reason) for plan in plans for reason in plan.reasons)
     conflicts = tuple(conflict for plan in plans for conflict in plan.conflicts)
-    plan = Plan(title, plans[0].publication, changes, warnings, conflicts)
+    plan = Plan(title, plans[0].publication, changes, warnings, conflicts, reasons)
     return Outcome(Ending.UNCHANGED if plan.changes_nothing else Ending.DONE, plan.summary, data=plan)
 
 
@@ -291,7 +297,7 @@ def as_declaration(publication: Publication) -> dict[str, Any]:
         "access": publication.access.value,
         "limits": {name: value for name, value in limits.items() if value != usual[name]},
     }
-    usual_entry = {("weight", 1), ("access", Access.EXT_AUTHZ.value)}
+    usual_entry = {("weight", 1)}
     kept = {
         name: value
         for name, value in entry.items()

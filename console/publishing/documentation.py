@@ -62,7 +62,7 @@ class Documentation(Document):
 
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:  # type: ignore[override]
+    def as_json(self) -> dict[str, Any]:
         return {**self.facts, "markdown": self.text}
 
 

@@ -16,13 +16,13 @@ from console.access.types import PUBLISHED_KEY
 from console.call import Call
 from console.guard import system_permit
 from console.k8s.types import Object, ref_of
-from console.outcome import Ending, Outcome, Unavailable
+from console.outcome import Ending, Outcome, Unavailable, counted
 from console.publishing import book, leftovers
 from console.publishing.diff import field_changes
 from console.publishing.managers import NOBODY, Writer, added_by_others, written_by
 from console.publishing.manifests import LABEL_PUBLICATION, credential_of, grant_for_authorizer, manifests
 from console.publishing.plan import grant_for
-from console.publishing.types import Publication, PublicationState, counted
+from console.publishing.types import Publication, PublicationState
 
 if TYPE_CHECKING:
     from console.services import Services

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from console.call import Call
 from console.catalog.types import Document
-from console.outcome import Ending, Outcome
+from console.outcome import Ending, Outcome, counted
 from console.publishing import book
 from console.publishing.as_yaml import manifests_of, yaml_of
 from console.publishing.declaration import as_declaration
@@ -23,4 +23,4 @@ async def export(call: Call) -> Outcome:
         text = Document(yaml_of(declaration), [declaration])
         return Outcome(Ending.DONE, f"{publication.name} as declared", data=text)
     document = manifests_of(publication, call.services.profile)
-    return Outcome(Ending.DONE, f"{len(document.rows)} objects", data=document)
+    return Outcome(Ending.DONE, counted(len(document.rows), "object"), data=document)

@@ -10,13 +10,13 @@ from typing import Any
 from console.call import Call
 from console.keys.book import grant_of
 from console.operations.journal import clock_time
-from console.operations.types import NewOperation, Recovery, Step
-from console.outcome import Ending, Item, Outcome, Refusal, conflict
-from console.publishing import backends, book, holders, limits
-from console.publishing.as_yaml import manifests_of
+from console.operations.types import RUN, UNDOES, NewOperation, Recovery, Step
+from console.outcome import Ending, Outcome, Refusal, conflict
+from console.publishing import backends, book, holders, limits, native
 from console.publishing.manifests import credential_of, grant_for_authorizer
 from console.publishing.origins import Found, find_origin, overruled, own_tenant
 from console.publishing.plan import check_name, check_tenant
+from console.publishing.planned import another_managers, as_asked, planned, refuse_without_plan
 from console.publishing.showing import planner_of, status_of
 from console.publishing.steps import as_arguments
 from console.publishing.tenants import check_quota
@@ -33,9 +33,14 @@ from console.publishing.types import (
 )
 
 
+def access_of(call: Call) -> Access:
+    """Who is to check keys: as it was said, else as it is usual with this gateway."""
+    return Access(call["access"]) if call["access"] else native.usual(call.services.profile.gateway)
+
+
 async def publish(call: Call) -> Outcome:
     """Plan, and unless only the plan is wanted, apply it, wait until it is ready and prove it by a request."""
-    _refuse_without_plan(call)
+    refuse_without_plan(call)
     found = await find_origin(call.services, call["model"])
     if call["type"] != "auto":
         found = overruled(found, PublicationKind(call["type"]))
@@ -48,29 +53,37 @@ async def publish(call: Call) -> Outcome:
     store = await call.services.store()
     wanted = limits.changed(Limits(), {option: call[option] for option in LIMIT_OPTIONS})
     publication = Publication(str(uuid.uuid4()), name, tenant, kind, found.origin, wanted, hostnames=call["hostname"])
-    publication = dataclasses.replace(publication, access=Access(call["access"] or Access.EXT_AUTHZ))
+    publication = dataclasses.replace(publication, access=access_of(call))
     if call["weight"] is not None:
         publication = dataclasses.replace(publication, weight=call["weight"])
     publication, told = await _with_backends(call, publication)
     there = await book.find(store, name)
     if there is not None:
-        return await _again(call, there[0], there[1], publication)
-    return await bring_about(call, publication, None, (*found.warnings, *told))
+        return await _again(call, there[0], there[1], publication, found.reasons)
+    return await bring_about(call, publication, None, (*found.warnings, *told), found.reasons)
 
 
 async def bring_about(
-    call: Call, publication: Publication, before: Publication | None, warnings: Sequence[str] = ()
+    call: Call,
+    publication: Publication,
+    before: Publication | None,
+    warnings: Sequence[str] = (),
+    reasons: Sequence[str] = (),
 ) -> Outcome:
-    """Publish it where there is nothing before it, else make what there is what it should be."""
+    """Publish it where there is nothing before it, else make what there is what it should be.
+
+    ``reasons`` are those for its kind, for the plan.
+    """
     if before is not None:
         await _within_quota(call, publication, before)
-        return await _bring_about(call, publication, before, f"update {publication.name}", warnings)
+        return await _bring_about(call, publication, before, f"update {publication.name}", warnings, reasons)
     await check_quota(call, publication.tenant, rpm=publication.limits.requests_per_minute, adds=1)
     name, tenant = publication.name, publication.tenant
     title = f"publish {publication.origin.name} as {name} for {tenant}"
     plan = await (await planner_of(call)).to_publish(call.permit, publication, title, warnings)
+    plan = dataclasses.replace(plan, reasons=tuple(reasons))
     if call["plan"]:
-        return _as_asked(call, plan, publication)
+        return as_asked(call, plan, publication)
     call.emit(plan)
     operation = NewOperation(
         "publish", operation_target(name), tenant, call.permit.actor, _publish_steps(call, plan, publication)
@@ -80,7 +93,7 @@ async def bring_about(
 
 async def update(call: Call) -> Outcome:
     """Change limits, backends or hostnames of a publication in place; what is served goes on being served."""
-    _refuse_without_plan(call)
+    refuse_without_plan(call)
     before, state, _ = await book.read(await call.services.store(), call["name"])
     call.permit.covers(before.tenant)
     await refuse_busy(call, before, state)
@@ -123,7 +136,7 @@ async def unpublish(call: Call) -> Outcome:
     keys = await holders.holders(call, publication)
     plan = dataclasses.replace(plan, changes=(*plan.changes, *holders.planned(keys, publication)))
     if call["plan"]:
-        return _planned(plan)
+        return planned(plan)
     call.emit(plan)
     about = _about(call)
     deletions = [
@@ -136,7 +149,11 @@ async def unpublish(call: Call) -> Outcome:
     ]
     entry = about | {"name": publication.name, "grant": _grant(publication)}
     steps = (
-        Step("publish.state", "publication marked", {"id": publication.id, "state": PublicationState.REMOVING.value}),
+        Step(
+            "publish.state",
+            "publication marked",
+            {"id": publication.id, "state": PublicationState.REMOVING.value} | _part_of(call),
+        ),
         deletions[0],
         Step("redis.unpublish", "published_model_info", entry),
         *holders.steps(call, keys, publication),
@@ -207,7 +224,9 @@ def _tenant(call: Call, found: Found) -> str:
     return tenant
 
 
-async def _again(call: Call, publication: Publication, state: PublicationState, wanted: Publication) -> Outcome:
+async def _again(
+    call: Call, publication: Publication, state: PublicationState, wanted: Publication, reasons: Sequence[str]
+) -> Outcome:
     """The name is in use. By the same publication: what differs from it is repaired. By another: a conflict."""
     same = publication.tenant == wanted.tenant and backends.same(publication, wanted)
     if not same or state is not PublicationState.READY:
@@ -222,11 +241,16 @@ async def _again(call: Call, publication: Publication, state: PublicationState, 
             code="ALREADY_PUBLISHED",
             then=f"modeldeck update {publication.name} …",
         )
-    return await _bring_about(call, publication, publication, f"repair {publication.name}")
+    return await _bring_about(call, publication, publication, f"repair {publication.name}", reasons=reasons)
 
 
 async def _bring_about(
-    call: Call, publication: Publication, before: Publication, title: str, warnings: Sequence[str] = ()
+    call: Call,
+    publication: Publication,
+    before: Publication,
+    title: str,
+    warnings: Sequence[str] = (),
+    reasons: Sequence[str] = (),
 ) -> Outcome:
     """Make a publication what it should be, in place: apply what differs, prove it, and remove what is left over.
 
@@ -235,10 +259,11 @@ async def _bring_about(
     planner = await planner_of(call)
     take_over = bool(call.values.get("take_over"))
     plan = await planner.to_publish(call.permit, publication, title, warnings, before=before, take_over=take_over)
+    plan = dataclasses.replace(plan, reasons=tuple(reasons))
     if call["plan"]:
-        return _as_asked(call, plan, publication)
+        return as_asked(call, plan, publication)
     if plan.conflicts:
-        raise _another_managers(plan)
+        raise another_managers(plan)
     if plan.changes_nothing:
         return Outcome(Ending.UNCHANGED, f"{publication.name} is so already", data=plan)
     call.emit(plan)
@@ -267,30 +292,13 @@ async def _bring_about(
     return await _run(call, operation, publication)
 
 
-def _as_asked(call: Call, plan: Plan, publication: Publication) -> Outcome:
-    """The plan as a diff, or the manifests that it would apply."""
-    if not call.values.get("manifests"):
-        return _planned(plan)
-    document = manifests_of(publication, call.services.profile)
-    return Outcome(Ending.DONE, plan.summary, data=document)
-
-
-def _refuse_without_plan(call: Call) -> None:
-    if call["manifests"] and not call["plan"]:
-        raise Refusal(
-            "--manifests shows what would be applied; nothing was changed",
-            code="INVALID_PARAMETER",
-            then="add --plan, or leave it out",
-        )
-
-
-def _planned(plan: Plan) -> Outcome:
-    then = "add --take-over to take them over, or leave them to their manager" if plan.conflicts else ""
-    return Outcome(Ending.UNCHANGED if plan.changes_nothing else Ending.DONE, plan.summary, data=plan, then=then)
-
-
 def _about(call: Call) -> dict[str, Any]:
-    return {"action": call.permit.action, "actor": call.permit.actor}
+    return {"action": call.permit.action, "actor": call.permit.actor} | _part_of(call)
+
+
+def _part_of(call: Call) -> dict[str, Any]:
+    """The run of several that it is part of, or takes back (console/publishing/runs.py)."""
+    return {name: call.values[name] for name in (RUN, UNDOES) if name in call.values}
 
 
 def _grant(publication: Publication) -> dict[str, str]:
@@ -312,17 +320,6 @@ def _publish_steps(call: Call, plan: Plan, publication: Publication) -> tuple[St
         Step("publish.ready", "ready", about),
         Step("publish.probe", "live probe", about),
         Step("publish.state", "publication ready", {"id": publication.id, "state": PublicationState.READY.value}),
-    )
-
-
-def _another_managers(plan: Plan) -> Refusal:
-    return Refusal(
-        f"{plan.conflicts[0]}{f', and {len(plan.conflicts) - 1} more' if len(plan.conflicts) > 1 else ''}; "
-        "nothing was changed",
-        code="FIELD_CONFLICT",
-        status=409,
-        then="see what they want, then take them over with --take-over; --plan shows before and after",
-        items=tuple(Item(one, "conflict") for one in plan.conflicts),
     )
 
 

@@ -42,6 +42,7 @@ def still(publication: Publication, found: Sequence[Key]) -> Callable[[Any], Awa
     unchanged, known = publications.still(publication), {key.id for key in found}
 
     async def check(db: Any) -> None:
+        await book.alone_with(db, [publication.name])
         await unchanged(db)
         query = sa.select(keys.c.id, keys.c.models, keys.c.imported)
         for row in await db.execute(query.where(keys.c.revoked_at.is_(None))):
@@ -92,23 +93,28 @@ class ReleaseKey:
 
     async def _release(self, arguments: Mapping[str, Any], operation: str) -> str:
         key = await book.read_key(self._store, arguments["key"])
+        about = {name: arguments[name] for name in ("key", "action", "actor")}
         if key.revoked_at is not None:
+            await self._forget(key, about, operation)
             return "was revoked"
         leading = {model for model in key.models if model != arguments["model"] and await self._leads(key, model)}
         left = await self._keep(key, leading)
-        about = {name: arguments[name] for name in ("key", "action", "actor")}
         now = datetime.now(UTC)
         if not _is_useless(key, left):
             for one in key.live(now):
                 entry = {"generation": one.number, "digest": one.digest, "not_after": text_of(one.not_after)}
                 await self._put.take(about | entry, {}, operation)
             return f"keeps {', '.join(left)}" if left else "keeps what is published"
-        for one in key.generations:
-            await self._drop.take(about | {"digest": one.digest}, {}, operation)
         for one in key.live(now):
             await book.set_generation_end(self._store, one.digest, not_after=now, revoked_at=now)
         await book.set_revoked(self._store, key.id, now)
+        # After that: who is writing an entry of it at this moment looks again, and drops it (`PutEntry`).
+        await self._forget(key, about, operation)
         return "revoked: nothing is left of it"
+
+    async def _forget(self, key: Key, about: Mapping[str, Any], operation: str) -> None:
+        for one in key.generations:
+            await self._drop.take({**about, "digest": one.digest}, {}, operation)
 
     async def _keep(self, key: Key, leading: Container[str]) -> list[str]:
         """Take all other models from it, in one transaction: another one may be going from it at this moment."""

@@ -32,11 +32,11 @@ from console.k8s.types import (
     ref_of,
 )
 from console.operations.types import NewOperation, OperationState, Recovery, Step
-from console.outcome import Ending, Item, Outcome, Unavailable, not_found
+from console.outcome import Ending, Item, Outcome, Unavailable, counted, not_found
 from console.publishing import book
 from console.publishing.managers import Writer, written_by
 from console.publishing.manifests import ANNOTATION_MODEL, ANNOTATION_OPERATION, LABEL_PUBLICATION, manifests
-from console.publishing.types import Effect, Plan, PlannedChange, counted, operation_target
+from console.publishing.types import Effect, Plan, PlannedChange, operation_target
 from console.store.tables.operations import operations
 from console.store.tables.publishing import publications
 

@@ -166,6 +166,8 @@ class _Writer:
             path = f"/authz/model/{quote(self._publication.name, safe='')}"
         external: dict[str, Any] = {
             "failOpen": False,
+            # Envoy's default is 403, which no client tries again.
+            "statusOnError": 503,
             "headersToExtAuth": ["authorization", "content-type", "x-forwarded-for", "x-request-id"],
             "http": {
                 "backendRefs": [{"name": service, "namespace": namespace, "port": port}],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from console.config import Profile
 from console.k8s.cluster import Cluster
 from console.k8s.types import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, SERVICE, Ref
 from console.outcome import Refusal, not_found
+from console.publishing.listening import NOTHING_HEARD, Heard, listen
 from console.publishing.types import Endpoint, Origin, PublicationKind
 from console.store.engine import Store
 
@@ -35,15 +36,28 @@ _OPENAI_RUNTIMES = {"huggingfaceserver": "/openai/v1", "vllmserver": "/v1"}
 _WORKLOAD_SERVICE, _WORKLOAD_PORT = "kserve-workload-svc", 8000
 _ENCODER_TASKS = {"sequence_classification", "token_classification", "fill_mask"}
 
+Ask = Callable[[str, str], Awaitable[Heard]]
+"""Asks the InferenceService of a namespace and a name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An origin, the kind that it suggests and why, and what an operator should know before publishing it."""
+    """An origin, the kind that it suggests and why, and what an operator should know before publishing it.
+
+    reason  what the object says of itself
+    heard   what the service answered when it was asked
+    """
 
     origin: Origin
     kind: PublicationKind
     reason: str
     warnings: tuple[str, ...] = ()
+    heard: Heard = NOTHING_HEARD
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """For a plan; none where there is nothing to make out."""
+        return (self.reason, *self.heard.reasons) if self.origin.source == "inferenceservice" else ()
 
 
 async def find_origin(services: Services, name: str) -> Found:
@@ -53,7 +67,12 @@ async def find_origin(services: Services, name: str) -> Found:
         Refusal: there is no such thing, or it is not ready.
     """
     if name.startswith(SERVICE_PREFIX):
-        return await service_origin(await services.cluster(), name)
+        cluster = await services.cluster()
+
+        async def asked(namespace: str, service: str) -> Heard:
+            return await listen(cluster, services.profile, namespace, service)
+
+        return await service_origin(cluster, name, asked)
     if name.startswith(LLM_SERVICE_PREFIX):
         return await llm_service_origin(await services.cluster(), name)
     return await catalog_origin(await services.store(), services.profile, name)
@@ -108,8 +127,11 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """RFC 1123, as Kubernetes names namespaces and InferenceServices."""
 
 
-async def service_origin(cluster: Cluster, name: str) -> Found:
+async def service_origin(cluster: Cluster, name: str, asked: Ask | None = None) -> Found:
     """An InferenceService that is ready.
+
+    Args:
+        asked: what it answers itself; that suggests nothing, but speaks for or against what is suggested
 
     Raises:
         Refusal: there is none (404), or it is not ready (409).
@@ -127,8 +149,22 @@ async def service_origin(cluster: Cluster, name: str) -> Found:
         )
     refuse_unready(found)
     kind, prefix, reason = detected(found)
+    heard = await asked(namespace, service) if asked is not None else NOTHING_HEARD
     origin = Origin("inferenceservice", f"{namespace}/{service}", service, _predictor(namespace, service, kind, prefix))
-    return Found(origin, kind, reason)
+    return Found(origin, kind, reason, tuple(_contradictions(kind, prefix, heard)), heard)
+
+
+def _contradictions(kind: PublicationKind, prefix: str, heard: Heard) -> Iterator[str]:
+    """What it answers otherwise than its object says.
+
+    The suggestion stays: it must be the same whoever plans, from wherever, and whether or not the service is busy.
+    """
+    if kind is PublicationKind.TRADITIONAL and heard.openai and not heard.predict:
+        yield f"it answers as OpenAI's API does under {heard.openai[0]}: --type openai would publish it so"
+    if kind is PublicationKind.OPENAI and heard.openai and prefix not in heard.openai:
+        yield f"it answers as OpenAI's API does under {heard.openai[0]}, and would be called under {prefix}"
+    if kind is PublicationKind.OPENAI and heard.predict and not heard.openai:
+        yield "it answers as KServe's protocols do, and not as OpenAI's API: --type traditional would publish it so"
 
 
 def _predictor(namespace: str, service: str, kind: PublicationKind, prefix: str) -> Endpoint:
@@ -155,12 +191,13 @@ def overruled(found: Found, kind: PublicationKind) -> Found:
             then="leave --type out",
         )
     namespace, _, service = origin.name.partition("/")
-    prefix = _OPENAI_FORMATS["huggingface"] if kind is PublicationKind.OPENAI else ""
+    heard = (*found.heard.openai, _OPENAI_FORMATS["huggingface"])
+    prefix = heard[0] if kind is PublicationKind.OPENAI else ""
     origin = dataclasses.replace(origin, endpoint=_predictor(namespace, service, kind, prefix))
     told = f"it is published as {kind.value}, though {found.reason}"
     if prefix:
-        told += f"; its API is taken to be under {prefix}"
-    return Found(origin, kind, found.reason, (*found.warnings, told))
+        told += f"; its API is {'' if found.heard.openai else 'taken to be '}under {prefix}"
+    return Found(origin, kind, found.reason, (told,), found.heard)
 
 
 async def llm_service_origin(cluster: Cluster, name: str) -> Found:

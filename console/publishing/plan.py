@@ -94,7 +94,8 @@ class Planner:
         """
         gateway = self._profile.gateway
         backends.check(publication)
-        warnings = [*warnings, *limits.check(publication, gateway), *native.check(publication, gateway)]
+        checked = native.check(publication, gateway)
+        warnings = [*warnings, *limits.check(publication, gateway)]
         warnings += await listeners.check(self._cluster, publication, gateway)
         if before is None:
             warnings += await buffers.check(self._cluster, publication, gateway)
@@ -117,7 +118,7 @@ class Planner:
         changes.append(await self._entry(publication))
         if before is not None:
             changes += [PlannedChange(str(_ref(one)), Effect.REMOVE) for one in self.superfluous(before, publication)]
-        warnings += await self._twin_warning(publication)
+        warnings += [*await self._twin_warning(publication), *checked]
         return Plan(title, publication, tuple(changes), tuple(warnings), tuple(taken))
 
     def superfluous(self, before: Publication, after: Publication) -> list[Object]:

@@ -6,6 +6,7 @@ soon as the answer is there (DESIGN.md §1, promise 3).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import time
@@ -31,6 +32,7 @@ KEY_SECONDS = 60
 _ANSWER_SECONDS = 30.0
 _PROPAGATION_SECONDS = 10.0
 _SETTLE_SECONDS = 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _NOT_THERE_YET = (404, 503)
 
 
@@ -114,7 +116,7 @@ async def ask(key: str, asked: ClientRequest, profile: Profile) -> ProbeResult:
     """
     import httpx
 
-    started = time.monotonic()
+    started, pause = time.monotonic(), _FIRST_PAUSE
     async with httpx.AsyncClient(
         base_url=profile.gateway.url,
         headers={**asked.headers, "authorization": f"Bearer {key}"},
@@ -131,6 +133,8 @@ async def ask(key: str, asked: ClientRequest, profile: Profile) -> ProbeResult:
             result = ProbeResult(answer.status_code, time.monotonic() - began, _detail(answer))
             if result.status not in _NOT_THERE_YET or time.monotonic() - started > _SETTLE_SECONDS:
                 return result
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 def _small_request(publication: Publication) -> ClientRequest:

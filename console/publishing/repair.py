@@ -12,7 +12,7 @@ from console.call import Call
 from console.config import Profile
 from console.k8s.types import ref_of
 from console.operations.types import NewOperation, Step
-from console.outcome import Ending, Item, Outcome, Refusal, conflict
+from console.outcome import Ending, Item, Outcome, Refusal, conflict, counted
 from console.publishing import book
 from console.publishing.diff import field_changes
 from console.publishing.drift import Compared, Difference, by_target, compare
@@ -27,7 +27,6 @@ from console.publishing.types import (
     Plan,
     PlannedChange,
     Publication,
-    counted,
     operation_target,
 )
 

@@ -6,11 +6,12 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+from console.access import suspensions
 from console.call import Call
 from console.k8s.types import LABEL_TENANT, NAMESPACE, Object, Ref
 from console.keys import book as keys
 from console.keys.quotas import MAX_PUBLICATIONS, MAX_RPM, Quota, check, quota_of
-from console.outcome import Ending, Outcome, Refusal
+from console.outcome import Ending, Outcome, Refusal, counted
 from console.publishing import book
 
 
@@ -23,12 +24,13 @@ async def listing(call: Call) -> Outcome:
     now = datetime.now(UTC)
     published = Counter(publication.tenant for publication, _, _ in await book.listing(store, tenants=None))
     issued = Counter(tenant for key in await keys.list_keys(store) if key.counts(now) for tenant in key.quota_tenants)
+    stand = await suspensions.standing(call.services)
     rows = []
     for item in namespaces:
         name = item["metadata"]["name"]
         if allowed is None or name in allowed:
-            rows.append(_row(item, published[name], issued[name]))
-    return Outcome(Ending.DONE, f"{len(rows)} tenants", data=sorted(rows, key=lambda row: row["name"]))
+            rows.append(_row(item, published[name], issued[name]) | {"state": stand.state(name)})
+    return Outcome(Ending.DONE, counted(len(rows), "tenant"), data=sorted(rows, key=lambda row: row["name"]))
 
 
 def _row(namespace: Object, published: int, issued: int) -> dict[str, Any]:
@@ -69,14 +71,9 @@ async def check_quota(call: Call, tenant: str, *, rpm: int | None, adds: int) ->
     Raises:
         Refusal: there would be too many, or the limit is too high or missing, or the quota cannot be read.
     """
-    cluster = await call.services.cluster()
-    namespace = await cluster.get(Ref(NAMESPACE, tenant, None))
-    if namespace is None:
-        return  # who plans the publication says that there is no such tenant
-    quota = quota_of(namespace)
-    if adds and quota.publications is not None:
-        there = len(await book.listing(await call.services.store(), tenants=[tenant]))
-        check(tenant, "publications", MAX_PUBLICATIONS, used=there + adds - 1, most=quota.publications)
+    quota = await _quota(call, tenant)
+    if adds:
+        await _judge_number(call, tenant, quota, adds)
     if quota.rpm is not None and (rpm is None or rpm > quota.rpm):
         asked = "no limit" if rpm is None else f"{rpm}"
         raise Refusal(
@@ -85,4 +82,36 @@ async def check_quota(call: Call, tenant: str, *, rpm: int | None, adds: int) ->
             code="QUOTA_EXCEEDED",
             status=409,
             then=f"add --rpm {quota.rpm}",
+        )
+
+
+async def check_number(call: Call, tenant: str, *, adds: int) -> None:
+    """Refuse so many publications more than a tenant has, all of them together.
+
+    Raises:
+        Refusal: they would be too many; the sentence says how many fit. Or the quota cannot be read.
+    """
+    await _judge_number(call, tenant, await _quota(call, tenant), adds)
+
+
+async def _quota(call: Call, tenant: str) -> Quota:
+    namespace = await (await call.services.cluster()).get(Ref(NAMESPACE, tenant, None))
+    # Who plans the publication says it where there is no such tenant.
+    return Quota() if namespace is None else quota_of(namespace)
+
+
+async def _judge_number(call: Call, tenant: str, quota: Quota, adds: int) -> None:
+    if quota.publications is None:
+        return
+    there = len(await book.listing(await call.services.store(), tenants=[tenant]))
+    fit = max(0, quota.publications - there)
+    if adds == 1 or not fit:
+        check(tenant, "publications", MAX_PUBLICATIONS, used=there, most=quota.publications)
+    elif adds > fit:
+        raise Refusal(
+            f"tenant {tenant} has {there} publications and may have {quota.publications}: of the {adds} new ones "
+            f"{fit} would fit; nothing was changed",
+            code="QUOTA_EXCEEDED",
+            status=409,
+            then=f"name fewer, or raise {MAX_PUBLICATIONS} on the namespace {tenant}",
         )

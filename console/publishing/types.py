@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from console.outcome import counted
+
 
 class PublicationKind(StrEnum):
     """How clients call it."""
@@ -231,11 +233,6 @@ class Publication:
         )
 
 
-def counted(number: int, what: str) -> str:
-    """``1 change``, ``2 changes``."""
-    return f"{number} {what}{'s' if number != 1 else ''}"
-
-
 def operation_target(name: str) -> str:
     """What operations on a publication have as their target: there is one at a time."""
     return f"model {name}"
@@ -287,6 +284,8 @@ class Plan:
     warnings: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     """Fields that another manager owns and that would be changed: applying is refused until they are taken over."""
+    reasons: tuple[str, ...] = ()
+    """For the kind of an InferenceService, which is a suggestion: what its object says, and what it answers."""
 
     @property
     def summary(self) -> str:
@@ -305,6 +304,7 @@ class Plan:
             "title": self.title,
             "warnings": list(self.warnings),
             "conflicts": list(self.conflicts),
+            "reasons": list(self.reasons),
             "changes": [
                 {
                     "target": change.target,

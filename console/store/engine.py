@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from console.cancelling import to_its_end
 from console.outcome import Unavailable
 
 _BUSY_SECONDS = 10
@@ -61,7 +62,7 @@ class Store:
             await connection.commit()
         except OperationalError as problem:
             with contextlib.suppress(DBAPIError):
-                await connection.rollback()
+                await to_its_end(connection.rollback())
             # Full, gone, or taken away in the middle: what this transaction did is undone.
             raise Unavailable(
                 f"the database at {self.shown_url} failed: {_reason(problem)}",
@@ -70,10 +71,10 @@ class Store:
             ) from problem
         except BaseException:
             with contextlib.suppress(DBAPIError):
-                await connection.rollback()
+                await to_its_end(connection.rollback())
             raise
         finally:
-            await connection.close()
+            await to_its_end(connection.close())
 
     async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
         """A connection whose transaction has begun; waits its turn behind other writers."""
@@ -88,10 +89,10 @@ class Store:
                 # A driver's thread finishes what it began: left alone, it would answer a loop that may be gone by then.
                 with contextlib.suppress(DBAPIError, OSError):
                     await starting
-                await connection.close()
+                await to_its_end(connection.close())
                 raise
             except (OperationalError, OSError) as problem:
-                await connection.close()
+                await to_its_end(connection.close())
                 if not _is_locked(problem) or attempt == _ATTEMPTS - 1:
                     raise Unavailable(
                         f"the database at {self.shown_url} cannot be used: {_reason(problem)}",
@@ -107,7 +108,7 @@ class Store:
         return self.url.render_as_string(hide_password=True)
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        await to_its_end(self._engine.dispose())
 
 
 def async_url(url: str) -> sa.URL:

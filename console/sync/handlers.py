@@ -12,7 +12,7 @@ from console.call import Call
 from console.catalog import read, tags
 from console.catalog.render import value_text
 from console.catalog.types import ChangeKind, ModelChange
-from console.outcome import Ending, Item, Outcome, Refusal
+from console.outcome import Ending, Item, Outcome, Refusal, counted
 from console.sync import analytics, service
 from console.sync import held as waiting
 from console.sync import history as record
@@ -63,7 +63,7 @@ async def diff(call: Call) -> Outcome:
     rows = [_diff_row(change_row(change)) for provider in report.providers for change in provider.changes]
     rows += [_held_diff(row) for provider in report.providers for row in map(held_row, provider.held)]
     items = tuple(Item(r.provider, r.outcome.value, r.sentence) for r in report.providers if not r.outcome.good)
-    summary = f"{len(rows)} differences; nothing was written"
+    summary = f"{counted(len(rows), 'difference')}; nothing was written"
     return Outcome(report.ending, summary, proof=(summary,), items=items, data={"rows": rows}, exits=report.exit_code)
 
 
@@ -100,7 +100,7 @@ async def status(call: Call) -> Outcome:
                 ],
             }
         )
-    return Outcome(Ending.DONE, f"{len(rows)} providers", data=rows)
+    return Outcome(Ending.DONE, counted(len(rows), "provider"), data=rows)
 
 
 async def events(call: Call) -> Outcome:
@@ -153,7 +153,7 @@ async def providers(call: Call) -> Outcome:
                 "capabilities": list(found.capabilities),
             }
         )
-    return Outcome(Ending.DONE, f"{len(rows)} providers", data=rows)
+    return Outcome(Ending.DONE, counted(len(rows), "provider"), data=rows)
 
 
 async def check(call: Call) -> Outcome:
@@ -178,7 +178,7 @@ async def history(call: Call) -> Outcome:
     asked = {name: call[name] for name in ("run", "provider", "model", "field", "since")}
     if all(value is None for value in asked.values()):
         rows = [run_row(found) for found in await record.runs(store, limit=call["limit"])]
-        return Outcome(Ending.DONE, f"{len(rows)} runs", data={"rows": rows})
+        return Outcome(Ending.DONE, counted(len(rows), "run"), data={"rows": rows})
     model = await read.find_model(store, asked["model"]) if asked["model"] else None
     found = await record.changes(
         store,
@@ -191,7 +191,7 @@ async def history(call: Call) -> Outcome:
     )
     rows = [change_row(change) for change in found]
     more = f"; there may be more, --limit {call['limit']} ended them" if len(rows) == call["limit"] else ""
-    return Outcome(Ending.DONE, f"{len(rows)} changes{more}", data={"rows": rows})
+    return Outcome(Ending.DONE, f"{counted(len(rows), 'change')}{more}", data={"rows": rows})
 
 
 async def held(call: Call) -> Outcome:

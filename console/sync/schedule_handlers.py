@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from console.call import Call
-from console.outcome import Ending, Item, Outcome, Refusal
+from console.outcome import Ending, Item, Outcome, Refusal, counted
 from console.sync import service
 from console.sync.providers import spec, specs
 from console.sync.schedule import Entry
@@ -16,7 +16,7 @@ from console.sync.webhook_book import received
 async def show(call: Call) -> Outcome:
     """When each provider is due, the next one first."""
     entries = await (await service.schedule(call.services)).entries()
-    return Outcome(Ending.DONE, f"{len(entries)} providers", data=[entry_row(entry) for entry in entries])
+    return Outcome(Ending.DONE, counted(len(entries), "provider"), data=[entry_row(entry) for entry in entries])
 
 
 async def pause(call: Call) -> Outcome:
@@ -62,7 +62,7 @@ async def webhooks(call: Call) -> Outcome:
         }
         for one in found
     ]
-    return Outcome(Ending.DONE, f"{len(rows)} deliveries", data=rows)
+    return Outcome(Ending.DONE, counted(len(rows), "delivery", "deliveries"), data=rows)
 
 
 def entry_row(entry: Entry) -> dict[str, object]:

@@ -95,6 +95,23 @@ def let_output_go() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def have_streams() -> None:
+    """Give a process that was started with a closed stream (``>&-``) one in its place.
+
+    Python has None for it, which ``print`` passes over without a word or takes for the other stream; and the next file
+    to be opened, a database say, would get its number. What is written to the standard output then fails, as it must:
+    a key's text may be among it. Narration goes nowhere.
+    """
+    for number, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, flags)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            stream = open(number, "r" if name == "stdin" else "w", closefd=False)  # noqa: SIM115 - as long as the process
+            setattr(sys, name, stream)
+
+
 def speak_any_encoding() -> None:
     """Let standard output and error replace what their encoding lacks (LANG=C, a serial console) instead of failing.
 
@@ -125,6 +142,11 @@ def table(headings: list[str], rows: list[list[str]], *, right: frozenset[int] =
             parts.append(padding + cell if at in right else cell + padding)
         lines.append(gap.join(parts).rstrip())
     return "\n".join(lines)
+
+
+def share(percent: int) -> str:
+    """``82 % of``, and ``490 times`` where per cent are no measure any more."""
+    return f"{percent} % of" if percent < 1000 else f"{percent // 100:,} times"
 
 
 def width(text: str) -> int:

@@ -70,7 +70,7 @@ async def put(call: Call) -> Outcome:
 
 async def remove(call: Call) -> Outcome:
     """Let a key or a tenant spend without a bound again."""
-    scope, name, shown = await _subject(call)
+    scope, name, shown = await _subject(call, revoked=True)
     removed = await budgets.remove(await call.services.store(), scope, name)
     await gate.drop_budget(await call.services.redis(), scope, name)
     if not removed:
@@ -93,8 +93,8 @@ async def tenant_of(services: Services, principal: Principal, target: str) -> st
         return None
 
 
-async def _subject(call: Call) -> tuple[Literal["key", "tenant"], str, str]:
-    """Scope, name, and what to call it.
+async def _subject(call: Call, *, revoked: bool = False) -> tuple[Literal["key", "tenant"], str, str]:
+    """Scope, name, and what to call it. ``revoked``: a revoked key is found by its name too.
 
     Raises:
         Refusal: there is no such thing.
@@ -103,7 +103,8 @@ async def _subject(call: Call) -> tuple[Literal["key", "tenant"], str, str]:
     if not colon or not name or scope not in ("key", "tenant"):
         raise _wrong("a budget is of key:NAME or tenant:NAME")
     if scope == "key":
-        key = await keys.read_key(await call.services.store(), name, tenants=call.principal.tenants)
+        store = await call.services.store()
+        key = await keys.read_key(store, name, tenants=call.principal.tenants, revoked=revoked)
         return "key", key.id, f"key {key}"
     from console.k8s.types import LABEL_TENANT, NAMESPACE
 

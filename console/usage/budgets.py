@@ -18,8 +18,10 @@ import sqlalchemy as sa
 from redis.exceptions import RedisError
 
 from console.access import budgets as gate
+from console.access import suspensions
 from console.access.budgets import NANO_PER_USD, Budget, Period, Spent
-from console.outcome import ModeldeckError
+from console.guard import system_permit
+from console.outcome import ModeldeckError, Refusal
 from console.store.engine import Store
 from console.store.tables import usage as t
 from console.sync import analytics
@@ -109,6 +111,18 @@ def share(budget: Budget, tokens: int, nano: int) -> int:
     return max(parts)
 
 
+def _standing(budget: Budget, percent: int, tokens: int, nano: int, known: Spent) -> str:
+    """``spent``; ``one at a time`` where what is left is less than a request usually costs, so that none is let through
+    beside another; ``spending`` from the first alert on; else ``open``."""
+    if percent >= TOLD_AT[-1]:
+        return "spent"
+    few_tokens = budget.tokens is not None and tokens + known.typical_tokens >= budget.tokens
+    few_money = budget.usd is not None and nano + known.typical_nano >= int(budget.usd * NANO_PER_USD)
+    if few_tokens or few_money:
+        return "one at a time"
+    return "spending" if percent >= TOLD_AT[0] else "open"
+
+
 class Settler:
     """Settles what the collector has counted, and puts right what Redis has, now and then."""
 
@@ -140,6 +154,7 @@ class Settler:
             redis = await self._services.redis()
             if everything:
                 await _mirror(redis, kept)
+                await self._suspend()
             requests = list(self._waiting.items())
             others = await series_totals(store) if kept else Sums("")
             for one in kept:
@@ -149,6 +164,14 @@ class Settler:
         self._touched.clear()
         if everything:
             self._looked_at = time.monotonic()
+
+    async def _suspend(self) -> None:
+        """See to it that Redis has every suspension of the database, for the same reasons."""
+        try:
+            if await suspensions.mirror(self._services, system_permit("tenants.suspend")) is not None:
+                log.warning("Redis had lost a tenant's suspension; it is written again")
+        except Refusal as problem:  # the Overview tells it too; budgets need not wait for who mends it
+            log.warning("suspended tenants: %s", problem)
 
     async def _settle(
         self, store: Store, redis: Any, kept: Kept, requests: Iterable[tuple[str, bool]], others: Sums
@@ -227,6 +250,7 @@ async def states(services: Services, kept: Sequence[Kept]) -> list[Mapping[str, 
         nano += holds.kept_nano if holds else 0
         end = one.budget.period.end(now)
         usd = Decimal(nano) / NANO_PER_USD
+        percent = share(one.budget, tokens, nano)
         rows.append(
             {
                 "scope": one.budget.scope,
@@ -237,7 +261,8 @@ async def states(services: Services, kept: Sequence[Kept]) -> list[Mapping[str, 
                 "usd": None if one.budget.usd is None else f"{one.budget.usd:f}",
                 "spent_tokens": tokens,
                 "spent_usd": f"{usd:f}",
-                "percent": share(one.budget, tokens, nano),
+                "percent": percent,
+                "state": _standing(one.budget, percent, tokens, nano, _spent(found, Sums(""))),
                 "unpriced": found.unpriced,
                 "under_way": None if holds is None else holds.requests,
                 "renews_at": None if end is None else datetime.fromtimestamp(end, UTC).isoformat(timespec="seconds"),

@@ -13,24 +13,27 @@ from typing import Any
 from console.call import Call
 from console.catalog.types import Document
 from console.keys import book as keys
-from console.outcome import Ending, Outcome, Refusal
+from console.outcome import Ending, Outcome, Refusal, conflict, not_found
+from console.publishing import book as publications
+from console.store.engine import Store
 from console.usage import book
-from console.usage.reading import Question, Sums, reasons, sums
+from console.usage.reading import Question, Sums, reasons, sums, was_seen
 
 _PER = {"minute": 60, "hour": 3600, "day": 86_400}
 # Up to how many seconds back a question is answered with minutes, and with hours.
 _FINE, _MIDDLE = 3 * 3600, 7 * 86_400
 _MOST_TIMES = 3_000
 _STALE_SECONDS = 30
-_NOBODY = {"model": "(no published model)", "tenant": "(no tenant)", "key": "(no accepted key)"}
+_NOBODY = {"model": "(no published model)", "tenant": "(no tenant)", "key": "(no known key)"}
 _CENT, _SMALL = Decimal("0.01"), Decimal("0.000001")
 
 
 async def report(call: Call) -> Outcome:
     """Who used what, since when."""
     now = int(time.time())
-    by, question = call["by"], _question(call, now)
     store = await call.services.store()
+    by, question = call["by"], _question(call, now, await _key_id(call, store))
+    await _check_names(call, store)
     if by == "reason":
         rows = [_denied(reason, count) for reason, count in await reasons(store, question)]
         summary = f"{sum(row['requests'] for row in rows)} requests refused by the gateway"
@@ -54,11 +57,65 @@ async def report(call: Call) -> Outcome:
         "notes": notes,
     }
     if call["format"] == "csv":
-        return Outcome(Ending.DONE, summary, data=Document(_csv(rows), rows))
+        return Outcome(Ending.DONE, summary, data=Document(_csv(rows), rows, whole=data))
     return Outcome(Ending.DONE, summary, data=data)
 
 
-def _question(call: Call, now: int) -> Question:
+async def _key_id(call: Call, store: Store) -> str | None:
+    """The id of the key that is named by it or by its name, one that was revoked where no other has the name.
+
+    Raises:
+        Refusal: there is none, or several.
+    """
+    name = call["key"]
+    if name is None:
+        return None
+    found = await keys.list_keys(store, tenants=_tenants(call), revoked=True)
+    named = [one for one in found if name in (one.id, one.name)]
+    one = next((one for one in named if one.id == name), None)
+    living = [one for one in named if one.revoked_at is None] or named
+    if one is not None or len(living) == 1:
+        return (one or living[0]).id
+    if living:
+        raise conflict(
+            f"{len(living)} keys are called {name}; nothing was read", code="KEY_AMBIGUOUS",
+            then=f"name one by its id: {', '.join(sorted(one.id for one in living))}",
+        )  # fmt: skip
+    if call.principal.tenants is None and await was_seen(store, "key", name):
+        return str(name)  # one that was never of Modeldeck's, or of its probes
+    raise not_found(f"there is no key {name}; nothing was read", code="KEY_NOT_FOUND", then="modeldeck keys list --all")
+
+
+def _tenants(call: Call) -> list[str] | None:
+    """Those that the asking one may see; None for all."""
+    return None if call.principal.tenants is None else sorted(call.principal.tenants)
+
+
+async def _check_names(call: Call, store: Store) -> None:
+    """A report on what nobody knows would look like one on what was not used.
+
+    Raises:
+        Refusal: there is no such tenant or model, and never was.
+    """
+    tenant, model = call["tenant"], call["model"]
+    if not (tenant or model):
+        return
+    published = [one for one, _, _ in await publications.listing(store)]
+    if tenant and tenant not in {one.tenant for one in published} and not await was_seen(store, "tenant", tenant):
+        owners = {one.tenant for one in await keys.list_keys(store, tenants=_tenants(call), revoked=True)}
+        if tenant not in owners:
+            raise not_found(
+                f"no key, publication or request is of a tenant {tenant}; nothing was read", code="INVALID_TENANT",
+                then="modeldeck tenants list",
+            )  # fmt: skip
+    if model and model not in {one.name for one in published} and not await was_seen(store, "model", model):
+        raise not_found(
+            f"nothing is published as {model}, and nothing was; nothing was read", code="NOT_PUBLISHED",
+            then="modeldeck published",
+        )  # fmt: skip
+
+
+def _question(call: Call, now: int, key: str | None) -> Question:
     seconds = call["since"]
     if call["per"]:
         grain = _PER[call["per"]]
@@ -75,11 +132,9 @@ def _question(call: Call, now: int) -> Question:
         raise Refusal(
             f"that would be {seconds // grain} lines; nothing was read", code="TOO_MANY", then="ask for --per hour"
         )
-    tenants = None if call.principal.tenants is None else sorted(call.principal.tenants)
-    if call["tenant"]:
-        tenants = [call["tenant"]]
+    tenants = [call["tenant"]] if call["tenant"] else _tenants(call)
     since = (now - seconds) // grain * grain
-    return Question(grain, since, now + 1, tenants, call["model"], call["key"])
+    return Question(grain, since, now + 1, tenants, call["model"], key)
 
 
 def _every_time(question: Question, found: Sequence[Sums]) -> list[Sums]:
@@ -160,7 +215,7 @@ def _text_of(seconds: int) -> str:
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    names = [name for name in (rows[0] if rows else {"name": ""}) if name not in ("label", "cost")]
+    names = [name for name in (rows[0] if rows else {"name": "", "label": ""}) if name != "cost"]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for row in rows:

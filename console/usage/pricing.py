@@ -24,15 +24,21 @@ _NOTHING = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """USD for a token that goes in, for one that comes out, and for a request beside them."""
+    """USD for a token that goes in, for one that comes out, and for a request beside them.
+
+    cached  for a token that goes in and that the provider has in its cache; None where that costs as any other
+    """
 
     input: Decimal
     output: Decimal
     request: Decimal = _NOTHING
+    cached: Decimal | None = None
 
-    def cost(self, input_tokens: int, output_tokens: int) -> int:
-        """In pico-dollars."""
-        usd = self.input * input_tokens + self.output * output_tokens + self.request
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
+        """In pico-dollars. ``cached_tokens`` are among those that go in."""
+        fresh = input_tokens - cached_tokens
+        from_cache = (self.input if self.cached is None else self.cached) * cached_tokens
+        usd = self.input * fresh + from_cache + self.output * output_tokens + self.request
         return int((usd * PICO_PER_USD).to_integral_value(ROUND_HALF_EVEN))
 
 
@@ -53,7 +59,9 @@ def rates_of(model: Model) -> Rates | None:
             return None
         by_token.append(price.usd)
     per_request = request.usd if request is not None and request.per is Per.REQUEST else None
-    return Rates(by_token[0], by_token[1], per_request or _NOTHING)
+    cached = known.get(PriceKind.CACHE_READ)
+    from_cache = cached.usd if cached is not None and cached.per is Per.TOKEN else None
+    return Rates(by_token[0], by_token[1], per_request or _NOTHING, from_cache)
 
 
 class Prices:
@@ -89,7 +97,7 @@ class Prices:
         if request.input_tokens is None or request.output_tokens is None:
             return None
         rates = self._rates.get((request.model, request.backend), self._only.get(request.model))
-        return None if rates is None else rates.cost(request.input_tokens, request.output_tokens)
+        return None if rates is None else rates.cost(request.input_tokens, request.output_tokens, request.cached_tokens)
 
 
 async def prices(store: Store, published: list[Publication]) -> Prices:

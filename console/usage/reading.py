@@ -148,6 +148,13 @@ async def series_totals(store: Store, *, tenants: Sequence[str] | None = None, k
     return _sums("", row) if row["series"] else Sums("")
 
 
+async def was_seen(store: Store, by: str, name: str) -> bool:
+    """Whether any usage is of this tenant, key or model."""
+    column = {"tenant": t.usage_series.c.tenant, "key": t.usage_series.c.key_id, "model": t.usage_series.c.model}[by]
+    async with store.reading() as db:
+        return await db.scalar(sa.select(t.usage_series.c.id).where(column == name).limit(1)) is not None
+
+
 def _summed(table: sa.Table) -> list[sa.ColumnElement[Any]]:
     plain = [sa.func.sum(table.c[name]).label(name) for name in _SUMS]
     whole = sa.func.sum(table.c.cost // _MILLION).label("cost_whole")

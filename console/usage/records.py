@@ -50,13 +50,14 @@ class Request:
     """What is known of one request.
 
     at             Unix seconds of its beginning
-    key            id of the key; "" where none was accepted
+    key            id of the key that was presented; "" where it is none, or one without an id
     model          as the client named it; only a name where ``key`` is empty
     backend        ``namespace/name`` of what answered; "" where nothing did
     milliseconds   from its first byte to the last one of its answer
     input_tokens   with ``output_tokens`` None where the answer did not tell
+    cached_tokens  of the input, what the provider had in its cache; 0 where it does not say
     unmetered      it may have cost tokens, and nobody knows how many
-    denial         why the gateway itself refused it; "" where it did not
+    denial         why the gateway itself refused it, a word of its own; "" where it did not
     look           it only asked for the list of models: no use of anything
     """
 
@@ -71,6 +72,7 @@ class Request:
     milliseconds: int
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int = 0
     unmetered: bool = False
     denial: str = ""
     look: bool = False
@@ -99,14 +101,18 @@ def read_fields(said: Mapping[str, Any], at: float) -> Request:
     """
     status = _number(said.get("status"), 999, "status") or 0
     flags, details = _text(said.get("flags")), _text(said.get("details"))
-    key = _text(said.get("key"))
+    denial = _denial(said, status, details)
+    # A refusal tells whose key it was in its answer, for nothing went on; any other answer may say what it likes there.
+    spoken = "refused_" if details == _REFUSED else ""
+    key, tenant = _text(said.get(f"{spoken}key")), _text(said.get(f"{spoken}tenant"))
     input_tokens = _number(said.get("input_tokens"), _MOST_TOKENS, "input_tokens")
     output_tokens = _number(said.get("output_tokens"), _MOST_TOKENS, "output_tokens")
+    cached = _number(said.get("cached_tokens"), _MOST_TOKENS, "cached_tokens") or 0
     metered = input_tokens is not None and output_tokens is not None
     return Request(
         _text(said.get("id")),
         at,
-        _text(said.get("tenant")),
+        tenant,
         PROBE if key.startswith("probe-") else key,
         _text(said.get("model")),
         _backend(_text(said.get("upstream")), details),
@@ -115,8 +121,9 @@ def read_fields(said: Mapping[str, Any], at: float) -> Request:
         _number(said.get("milliseconds"), _MOST_MILLISECONDS, "milliseconds") or 0,
         input_tokens if metered else None,
         output_tokens if metered else None,
+        cached if metered and cached <= (input_tokens or 0) else 0,
         not metered and said.get("metered") is True and _may_have_cost(said, status, details),
-        _denial(status, details),
+        denial,
         said.get("path") == _MODELS_PATH and said.get("method") == "GET",
     )
 
@@ -129,6 +136,11 @@ def _ending(status: int, flags: str) -> Ending:
     return Ending.REFUSED if 400 <= status < 500 else Ending.FAILED
 
 
+_REFUSED = "ext_authz_denied"
+_NOT_REACHED = re.compile(r"connection_(failure|timeout)")
+"""In RESPONSE_CODE_DETAILS: there was no connection on which anything could have been sent."""
+_WORD = re.compile(r"[a-z_]{1,48}")
+_WORDS = re.compile(r"[a-zA-Z0-9 ,.'-]{1,64}")
 _CLUSTER = re.compile(r"(?:backend|service)/([^/#:]+/[^/#:]+)")
 
 
@@ -146,16 +158,21 @@ def _is_of_the_gateway(details: str) -> bool:
 
 
 def _may_have_cost(said: Mapping[str, Any], status: int, details: str) -> bool:
-    """Whether somebody was asked who may have worked for it; what was refused has cost nothing."""
+    """Whether somebody was asked who may have worked for it; what was refused, or never arrived, has cost nothing."""
     asked = bool(_text(said.get("upstream_host"))) and not _is_of_the_gateway(details)
-    return asked and not 400 <= status < 500
+    return asked and not 400 <= status < 500 and not _NOT_REACHED.search(details)
 
 
-def _denial(status: int, details: str) -> str:
+def _denial(said: Mapping[str, Any], status: int, details: str) -> str:
     if status < 400 or not _is_of_the_gateway(details):
         return ""
-    if details == "ext_authz_denied" or status in (402, 429):
-        return _REASONS.get(status, str(status))
+    usual = _REASONS.get(status, str(status))
+    if details == _REFUSED:
+        reason = _text(said.get("reason"))
+        return reason if _WORD.fullmatch(reason) else usual
+    if status in (402, 429):
+        limit = _text(said.get("limit"))
+        return f"{usual}: {limit}" if _WORDS.fullmatch(limit) else usual
     # Envoy's own words, without what it adds in braces: there are few of them.
     return re.split(r"[{[\s]", details, maxsplit=1)[0][:64] or str(status)
 

@@ -132,7 +132,14 @@ async def replay(call: Call) -> Outcome:
     )
     since = time.time() - call["since"]
     allowed = call.principal.tenants
+    if call["tenant"] and call["tenant"] not in {one.tenant for one in all_keys.values()}:
+        raise _no_tenant(call["tenant"])
     found = await asyncio.to_thread(_decide, logs, since, judges, allowed, call["tenant"])
+    if found.lines and found.unreadable == found.lines:
+        raise Refusal(
+            f"none of the {found.lines} lines is a request of a gateway's log; nothing was changed",
+            code="NOT_READABLE", status=400, then="name the access log with --log FILE",
+        )  # fmt: skip
     return _report(found, all_keys, logs)
 
 
@@ -163,15 +170,14 @@ class _Judge:
 
     def _access(self, request: Request, now: float) -> str:
         key = self._keys.get(request.key)
-        if request.model in self._change.gone:
-            return "404 model_not_found"
+        gone = "404 model_not_found" if request.model in self._change.gone else ""
         if request.key == PROBE:
-            return ""
+            return gone
         if key is None or request.key in self._change.revoked:
             return "401 invalid_api_key"
         ask = Ask((), "POST", "/v1/chat/completions", request.model, route_model=request.model)
         answer = decide_for(self._snapshot, key.generations[-1].digest, key.beginning, ask, now=now)
-        return f"{answer.status} {answer.code}" if isinstance(answer, Denied) else ""
+        return f"{answer.status} {answer.code}" if isinstance(answer, Denied) else gone
 
 
 @dataclass(slots=True)
@@ -258,7 +264,7 @@ def _report(found: _Found, all_keys: Mapping[str, Key], logs: Sequence[Path]) ->
     if found.unreadable:
         notes.append(f"{found.unreadable} lines were no requests")
     if found.without_key:
-        notes.append(f"{found.without_key} requests had no accepted key: whose they were is not known")
+        notes.append(f"{found.without_key} requests had no known key: whose they were is not known")
     requests = sum(one.requests for one in found.by.values())
     told = _told(rows)
     data = {
@@ -333,7 +339,7 @@ def _change(call: Call, published: Mapping[str, Any], all_keys: Mapping[str, Key
             limits[name] = changed(limits.get(name, published[name].limits), given, call["no"])
     for tenant in call["suspend"]:
         if tenant not in {one.tenant for one in all_keys.values()}:
-            raise not_found(f"no key is of a tenant {tenant}", code="INVALID_TENANT", then="modeldeck tenants list")
+            raise _no_tenant(tenant)
     change = Change(frozenset(call["unpublish"]), new, revoked, frozenset(call["suspend"]), limits)
     if change == Change():
         raise Refusal(
@@ -341,6 +347,10 @@ def _change(call: Call, published: Mapping[str, Any], all_keys: Mapping[str, Key
             then="say what: --unpublish NAME, --revoke KEY, --suspend TENANT, --file FILE, --model NAME --rpm 60",
         )  # fmt: skip
     return change
+
+
+def _no_tenant(name: str) -> Refusal:
+    return not_found(f"no key is of a tenant {name}", code="INVALID_TENANT", then="modeldeck tenants list")
 
 
 def _key_id(name: str, all_keys: Mapping[str, Key]) -> str:

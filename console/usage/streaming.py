@@ -22,6 +22,8 @@ from google.protobuf.json_format import MessageToDict
 from grpc import aio, method_handlers_generic_handler, stream_unary_rpc_method_handler
 from redis.exceptions import RedisError
 
+from console.access.decision import REASON_HEADER
+from console.grpc_listening import listen
 from console.outcome import ModeldeckError
 from console.usage import book
 from console.usage.book import Overtaken, Place
@@ -78,11 +80,7 @@ class LogStream:
         self._server.add_generic_rpc_handlers(
             (method_handlers_generic_handler(_SERVICE, {"StreamAccessLogs": handler}),)
         )
-        try:
-            self.port = self._server.add_insecure_port(f"{host}:{port}")
-        except RuntimeError:
-            raise OSError(f"{host}:{port} cannot be listened on") from None
-        await self._server.start()
+        self.port = await listen(self._server, f"{host}:{port}")
 
     async def stop(self) -> None:
         """Take nothing more, and write what has arrived."""
@@ -165,6 +163,7 @@ def request_of(entry: HTTPAccessLogEntry, prefix: str) -> Request:
     if not common.HasField("start_time"):
         raise NotARequest("it has no time")
     headers: Mapping[str, str] = entry.request.request_headers
+    told_back: Mapping[str, str] = entry.response.response_headers
     told = MessageToDict(common.metadata.filter_metadata[METADATA]) if _has(common) else {}
     duration = common.duration.ToMilliseconds() if common.HasField("duration") else 0
     return read_fields(
@@ -175,12 +174,17 @@ def request_of(entry: HTTPAccessLogEntry, prefix: str) -> Request:
             "key": headers.get(f"{prefix}-key-id"),
             "tenant": headers.get(f"{prefix}-tenant"),
             "model": headers.get(f"{prefix}-model") or headers.get("x-ai-eg-model"),
+            "refused_key": told_back.get(f"{prefix}-key-id"),
+            "refused_tenant": told_back.get(f"{prefix}-tenant"),
+            "reason": told_back.get(REASON_HEADER),
+            "limit": told_back.get("x-modeldeck-limit"),
             "status": response.response_code.value,
             "details": response.response_code_details,
             "flags": "DC" if common.response_flags.downstream_connection_termination else "",
             "upstream": common.upstream_cluster,
             "milliseconds": max(0, duration),
             "input_tokens": told.get("llm_input_token"),
+            "cached_tokens": told.get("llm_cached_input_token"),
             "output_tokens": told.get("llm_output_token"),
             "metered": bool(headers.get("x-ai-eg-model")),
             "upstream_host": _host(common),

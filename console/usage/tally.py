@@ -84,7 +84,9 @@ class Tally:
 
 def series_of(request: Request, prices: Prices) -> Series:
     """Where a request is counted. Names that a client may have made up are not kept: there is no end of them."""
-    model = request.model if request.key or request.model in prices.models else ""
+    accepted = bool(request.key) and not request.denial
+    model = request.model if accepted or request.model in prices.models else ""
+    # Whose key it was, else whose model: a stranger's attempts concern whoever publishes it.
     return Series(request.tenant or prices.tenant_of(model), request.key, model)
 
 

@@ -36,6 +36,7 @@ from console.local.gateway.translate.limits import FILTER_NAME, RETRY_AFTER_NAME
 from console.local.gateway.translate.metering import METER_FILTER
 from console.local.gateway.translate.native import ANNOTATION, NATIVE
 from console.local.gateway.translate.settings import LIMITS_FILE
+from console.local.gateway.translate.short_limits import SHORT_LIMITS_FILTER
 from console.local.layout import write_private
 from console.local.ports import LOOPBACK, free_ports
 from console.publishing.manifests import manifests
@@ -61,7 +62,7 @@ _ANSWER = json.dumps(
 _LIMITS = Limits(requests_per_minute=1_000_000)
 _GATES = "ext_authz."
 _METERING = (METER_FILTER, "override", "decompress")
-_LIMITING = (FILTER_NAME, RETRY_AFTER_NAME)
+_LIMITING = (FILTER_NAME, RETRY_AFTER_NAME, SHORT_LIMITS_FILTER)
 PROTOTYPE = {
     "plain": (1.00, 0.46), "native": (0.65, 0.52), "ext_authz": (0.50, 0.76), "Portkey": (0.10, 2.0),
     "LiteLLM": (0.008, 19.0),

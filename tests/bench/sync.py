@@ -7,7 +7,7 @@
 2. A second sync of the same list, sent again, and not modified.
 3. A list of so many MB, of OpenRouter's form and of Featherless': the peak memory of the process that syncs it, above
    what its imports take.
-4. The first page of some queries over so many models, the best of five.
+4. The first page of some queries over so many models, the best of five: in SQLite, and in a PostgreSQL of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import multiprocessing
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from console.sync import apply, provider_sync
 from console.sync.engine import Syncer
 from console.sync.providers import spec
 from console.sync.types import Limits, ProviderReport, ProviderTarget
+from tests.support.postgres import running_postgres
 
 QUERIES = (
     "",
@@ -136,11 +137,13 @@ async def speed(directory: Path, models: int) -> None:
     await store.close()
 
 
-async def pages(directory: Path, models: int) -> None:
-    store = await opened(directory)
+async def pages(url: str, models: int, *, vacuum: Callable[[str], None] = lambda _: None) -> None:
+    store = Store(url)
+    await upgrade(store)
     with serving(models) as base_url:
         await synced(store, base_url)
-    print(f"the first page of 50, over {models} models, by name and by input price")
+    vacuum(url)  # as its autovacuum does within a minute
+    print(f"{store.url.get_backend_name()}: the first page of 50, over {models} models, by name and by input price")
     for query in QUERIES:
         times = [await page_of(store, query, sort) for sort in (read.Sort.NAME, read.Sort.INPUT)]
         found = (await read.search(store, query, limit=1)).total
@@ -240,7 +243,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as directory:
             memory(Path(directory), arguments.models, arguments.list_mb, slug)
     with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(pages(Path(directory), arguments.searched))
+        asyncio.run(pages(f"sqlite:///{directory}/modeldeck.db", arguments.searched))
+    with running_postgres() as server:
+        asyncio.run(pages(server.create(), arguments.searched, vacuum=server.vacuum))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,3 +113,62 @@ async def test_a_terminal_that_goes_away_undoes_what_was_under_way(shell: Shell,
     assert "undone" in rest.decode()
     _, out, _ = await shell.run("published", "--json")
     assert json.loads(out)["data"] == []
+
+
+async def test_a_key_for_a_closed_output_is_told_as_lost(shell: Shell) -> None:
+    closed = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *shell.command("keys", "create", "shut", "--tenant", "acme")]
+    done = await asyncio.to_thread(subprocess.run, closed, capture_output=True, text=True, check=False)
+    assert (done.returncode, "is lost" in done.stderr, "keys revoke" in done.stderr) == (4, True, True), done.stderr
+    assert "✓ done" not in done.stderr
+    closed[2] = 'exec "$@" 2>&-'
+    closed[closed.index("shut")] = "heard"
+    done = await asyncio.to_thread(subprocess.run, closed, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stdout
+
+
+@pytest.mark.parametrize("seconds", [0.06, 0.12, 0.3, 0.5])
+async def test_ctrl_c_ends_a_command_with_one_line_while_it_still_loads(shell: Shell, seconds: float) -> None:
+    while True:
+        process = subprocess.Popen(
+            shell.command("keys", "list"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+        await asyncio.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.to_thread(process.communicate)
+        if "Traceback" not in err or "/console/" in err:
+            break
+        seconds *= 1.5  # Python itself had not started yet: nothing of ours was there to hear it
+    assert (process.returncode, err.strip()) == (130, "cancelled") or "✓ done" in err, err
+
+
+@pytest.mark.parametrize("typed", [b"\x03", b"yes I\x03", b"\x04"])
+async def test_a_question_is_left_at_once(shell: Shell, typed: bytes) -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        shell.command("tenants", "suspend", "acme"), stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        preexec_fn=_take_terminal,
+    )  # fmt: skip
+    os.close(slave)
+    try:
+        told = await asyncio.to_thread(_until, master, b"[y/N]")
+        os.write(master, typed)
+        told = await asyncio.to_thread(_until, master, b"nothing was changed")
+        assert "cancelled; nothing was changed" in told
+        assert await asyncio.to_thread(process.wait, 10) == 130
+    finally:
+        process.kill()
+        os.close(master)
+
+
+def _take_terminal() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _until(terminal: int, sentence: bytes) -> str:
+    told = b""
+    while sentence not in told:
+        assert select.select([terminal], [], [], 20)[0], told.decode()
+        told += os.read(terminal, 4096)
+    return told.decode()

@@ -43,6 +43,12 @@ class Postgres:
         with psycopg.connect(self._admin, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def vacuum(self, url: str) -> None:
+        """What autovacuum does now and then: statistics, and which pages an index alone can tell of."""
+        database = url.split("?", 1)[0].rpartition("/")[2]
+        with psycopg.connect(self._server.get_uri(database=database), autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+
     def stop(self) -> None:
         self._server.cleanup()
         shutil.rmtree(self._directory, ignore_errors=True)

@@ -372,7 +372,9 @@ def list_keys(_: Mapping[str, Any]) -> Outcome:
     """Without how often each generation was used."""
     used = ("last_used", "last_used_from", "uses")
     rows = [
-        key | {"generations": [{n: v for n, v in one.items() if n not in used} for one in key["generations"]]}
+        key
+        | {"generations": [{n: v for n, v in one.items() if n not in used} for one in key["generations"]]}
+        | {"used": key["last_used"] or "never", "models_text": str(key["model_count"] or "all")}
         for key in KEYS
     ]
     return listed(rows)
@@ -677,6 +679,7 @@ def world(**changes: Any) -> Script:
                         "keys_used": "3/20",
                         "max_rpm": None,
                         "problem": "",
+                        "state": "active",
                         "created_at": moment(days=80),
                     }
                     for name in ("acme", "globex")

@@ -14,7 +14,7 @@ ACTIONS = {
         sync.history sync.events sync.schedule sync.webhooks sync.held published tenants.list publications.docs
         publications.export publications.drift publications.leftovers
         keys.list keys.show keys.find
-        access.explain access.status operations.list operations.show audit usage budgets.list replay
+        access.explain access.status operations.list operations.show audit usage budgets.list limits.show replay
     """,
     "ask": "sync.diff sync.check keys.copy",
     "change": """
@@ -24,7 +24,10 @@ ACTIONS = {
         keys.create keys.rotate keys.extend keys.edit keys.resume keys.restore keys.renew
         operations.recover
     """,
-    "destroy": "unpublish publications.unpublish publications.prune keys.suspend keys.finish keys.withdraw keys.revoke",
+    "destroy": """
+        unpublish publications.unpublish publications.undo publications.prune
+        keys.suspend keys.finish keys.withdraw keys.revoke
+    """,
     "administer": "gateway.buffer tenants.resume tokens.create budgets.set budgets.remove keys.import",
     "read secrets": "tokens.list",
     "remove": "tenants.suspend tokens.revoke",

@@ -170,6 +170,8 @@ class Xds:
         return await self._isolating(CLUSTERS_FILE, "cluster_manager.cds", "clusters", everything)
 
     async def _limits(self, wanted: Translation) -> list[Refused]:
+        if self._settings.limiter is not None:
+            return []  # it counts them, and no listener has this file
         # Tiers are only ever added: each change of this file makes Envoy forget what it has counted.
         self._tiers |= wanted.tiers
         subscribed = bool(self._resources(LISTENERS_FILE))
@@ -221,7 +223,7 @@ class Xds:
             reason = await self._confirm(_routes_subscription(name), self._settings.routes_file(name))
             if reason:
                 refused.append(Refused("routes", reason, _port_of(name)))
-        if listening:
+        if listening and self._settings.limiter is None:
             reason = await self._confirm(_LIMITS, LIMITS_FILE)
             if reason:
                 refused.append(Refused("limits", reason))

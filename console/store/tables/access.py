@@ -1,10 +1,14 @@
-"""Who may call the HTTP API, and what was asked of it with an idempotency key. The text of a token is in no column."""
+"""Who may call the HTTP API, what was asked of it with an idempotency key, and whose keys the gateway refuses.
+
+The text of a token is in no column.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from console.store.metadata import metadata
+from console.store.tables.catalog import KeyText
 from console.store.types import Json, Moment
 
 api_tokens = sa.Table(
@@ -34,4 +38,13 @@ api_requests = sa.Table(
     sa.Column("body", Json),
     sa.Column("created_at", Moment, nullable=False),
     sa.Index("ix_api_requests_created_at", "created_at"),
+)
+
+# Tenants whose keys are refused (console/access/suspensions.py). Redis has a copy, which the workers decide by.
+suspended_tenants = sa.Table(
+    "suspended_tenants",
+    metadata,
+    sa.Column("tenant", KeyText, primary_key=True),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("suspended_at", Moment, nullable=False),
 )

@@ -31,6 +31,8 @@ keys = sa.Table(
     sa.Column("suspended", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("revoked_at", Moment),
+    # Whether the tenant's Secret could not be brought up to what is here (console/keys/digests.py).
+    sa.Column("digests_behind", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_keys_tenant", "tenant"),
 )
 

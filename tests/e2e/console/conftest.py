@@ -138,6 +138,7 @@ async def without(stack: Running, name: str) -> AsyncIterator[Part]:
     try:
         yield part
     finally:
-        part._not_before = 0.0
+        # The stack's own supervisor keeps off until it runs.
         if part.ended():
             await part.start()
+        part._not_before = 0.0

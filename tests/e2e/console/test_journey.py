@@ -25,7 +25,7 @@ async def test_the_whole_journey_by_keys(opened: Opens, stack: Running) -> None:
         await operator.press("p")
         await operator.sees("deepinfra/meta-llama/Llama-3.1-8B-Instruct", "for which tenant?")
         await operator.press("'acme", "enter")
-        await operator.sees("Plan: 8 objects, 1 Redis key", "+ AIGatewayRoute acme/")
+        await operator.sees("Plan: 8 objects, 1 Redis key", "+ SecurityPolicy acme/")
         assert await stack.entries() == {}, "a plan writes nothing"
         await operator.press("ctrl+s")
         await operator.sees("✓ done", "✓ live probe")

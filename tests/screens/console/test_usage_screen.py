@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tests.support import world
@@ -51,3 +52,28 @@ async def test_the_list_stays_where_reading_fails() -> None:
         await pilot.press("b")
         await shows(app, "Redis does not answer")
         assert "claude-sonnet" in picture_of(app)
+
+
+async def test_rows_come_before_the_plot_where_there_is_room_for_one_of_them() -> None:
+    for size, plotted in (((40, 12), False), ((160, 12), False), ((80, 24), True)):
+        app = scripted(world.world())
+        async with app.run_test(size=size) as pilot:
+            await settled(app)
+            await pilot.press("0")
+            await shows(app, "claude-sonnet")
+            assert ("requests, last 24h" in picture_of(app)) is plotted
+
+
+async def test_the_plot_says_what_it_sums_up_and_of_which_days() -> None:
+    app = scripted(world.world())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(app, "Health")
+        await pilot.press("0")
+        await shows(app, "requests, last 24h")
+        assert re.search(r"[A-Z][a-z][a-z] \d\d:\d\d +[A-Z][a-z][a-z] \d\d:\d\d", picture_of(app))
+        await pilot.press("x")
+        await shows(app, "tokens, last 24h")
+        assert re.search(r"tokens, last 24h +[\d,]+ in, [\d,]+ out", picture_of(app))
+        await pilot.press("x", "x")
+        await shows(app, "refused, last 24h")
+        assert re.search(r"refused, last 24h +[\d,]+ of [\d,]+ requests", picture_of(app))

@@ -147,6 +147,55 @@ async def test_what_stands_in_clear_is_shown_and_taken_over_on_request() -> None
         await shows(app, "whose keys they become")
 
 
+async def test_what_redis_has_lost_is_shown_and_written_again_on_request() -> None:
+    row = {
+        "id": "9b2k1x",
+        "name": "batch",
+        "tenant": "acme",
+        "generation": 1,
+        "digest": "7bb36eb20cfe",
+        "not_after": None,
+    }
+    plan = Outcome(Ending.DONE, "1 parts of 1 keys would be written; nothing was changed", data=[
+        row | {"where": "Redis", "state": "missing"}
+    ])  # fmt: skip
+    script = world.world()
+    listed = world.list_keys({}).data
+    script.answers["keys.restore"] = plan
+    app = scripted(script)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(script, pilot, app)
+        await pilot.press("R")
+        await settled(app)
+        assert "7bb36eb20cfe" not in picture_of(app), "nothing is lost, so nothing is offered"
+        lost = [one | ({"state": "lost"} if one["id"] == "9b2k1x" else {}) for one in listed]
+        script.answers["keys.list"] = world.listed(lost)
+        await pilot.press("a")  # those that are revoked too, and so all of them anew
+        await shows(app, "▲ lost")
+        await pilot.press("R")
+        await shows(app, "would be written", "7bb36eb20cfe", "write it again")
+        bridge: Any = app.bridge
+        assert not bridge.jobs
+        await pilot.press("ctrl+s")
+        await gone(app, "would be written")
+        await settled(app)
+        assert [job.action.id for job in bridge.jobs] == ["keys.restore"]
+
+
+async def test_a_key_whose_tenant_is_suspended_is_seen_to_be_refused() -> None:
+    script = world.world()
+    rows = [
+        one | ({"state": "tenant suspended"} if one["tenant"] == "acme" else {}) for one in world.list_keys({}).data
+    ]
+    script.answers["keys.list"] = world.listed(rows)
+    shown = world.show_key({"key": "9b2k1x"})
+    script.answers["keys.show"] = replace(shown, data=shown.data | {"state": "tenant suspended"})
+    app = scripted(script)
+    async with app.run_test(size=(110, 30)) as pilot:
+        await opened(script, pilot, app)
+        await shows(app, "○ tenant suspended", "tenants resume acme lets it through again")
+
+
 def test_details_begin_with_what_a_rotation_is_watched_for() -> None:
     key = world.show_key({"key": "chat"}).data
     many = [{"model": f"m{n}", "source": "published", "endpoint": "e", "clash": None} for n in range(60)]

@@ -121,7 +121,7 @@ async def test_an_error_stays_until_it_is_read(stage: Any) -> None:
         book.add(Fault("redis is gone: [b]x\x1b[2J", "what is shown is 4 s old", "it is tried again", "02:42:07"))
         await pilot.pause()
         bar = next(line for line in app.lines() if "! read" in line)
-        assert bar.startswith(" ✖ 2 errors  redis is gone: [b]x\\x1b[2J; what is shown is 4 s old")
+        assert bar.startswith(" ✖ 2 errors  redis is gone: [b]x\\x1b[2J; next: it is tried again; what")
         app.push_screen(ErrorList(book))
         await pilot.pause()
         shown = "\n".join(app.lines())

@@ -65,6 +65,16 @@ async def test_what_was_folded_stays_so_when_the_plan_is_made_again(stage: Any) 
         await pilot.press("n", "enter", "j")
 
 
+async def test_a_step_that_was_left_is_not_shown_as_done_and_says_why(stage: Any) -> None:
+    steps = (Step("entry", "taken", 0.1), Step("digests", "left", 3.0, "not written: the cluster did not answer"))
+    app = stage(lambda: [Checklist(steps)])
+    async with app.run_test(size=(60, 12)) as pilot:
+        await pilot.pause()
+        lines = [line.rstrip() for line in app.lines() if line.strip()]
+        assert lines[1].strip().startswith("▲ digests")
+        assert lines[2].strip() == "not written: the cluster did not answer"
+
+
 async def test_steps_show_what_was_done_and_why_one_failed(stage: Any) -> None:
     now = [100.0]
     steps = (Step("Secret", "taken", 0.1), Step("route", "taking", detail="waiting for Programmed"), Step("probe"))

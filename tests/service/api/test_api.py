@@ -153,6 +153,7 @@ async def test_nobody_makes_a_token_that_can_more_than_himself(api: Api) -> None
         (b"{", 400, "BAD_JSON"),
         (b"[]", 400, "BAD_JSON"),
         (b'"text"', 400, "BAD_JSON"),
+        (b" \n", 400, "BAD_JSON"),
         (b"[" * 100_000, 400, "BAD_JSON"),
         (b'{"name": "' + b"x" * 2_000_000 + b'"}', 413, "TOO_LARGE"),
         ({}, 422, "INVALID_PARAMETER"),
@@ -162,7 +163,7 @@ async def test_nobody_makes_a_token_that_can_more_than_himself(api: Api) -> None
         ({"name": {"a": 1}, "tenant": "acme", "kind": "nonsense"}, 422, "INVALID_PARAMETER"),
         ({"name": "a", "tenant": "acme", "expires": "soon"}, 422, "INVALID_PARAMETER"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 async def test_a_bad_body_is_refused_by_a_problem(api: Api, body: Any, status: int, code: str) -> None:
     answer = await api.ask("POST", "/api/actions/keys.create", body)
@@ -206,6 +207,14 @@ async def test_a_parameter_that_nothing_reads_is_refused(api: Api, path: str) ->
     assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_PARAMETER"), answer.text
     assert "there is no such parameter" in answer.json()["detail"]
     assert (await api.ask("GET", path.partition("?")[0])).status_code == 200
+
+
+async def test_one_value_that_is_given_twice_is_refused(api: Api) -> None:
+    answer = await api.ask("GET", "/api/published-models?tenant=acme&tenant=globex")
+    assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_PARAMETER"), answer.text
+    assert "was given several times" in answer.json()["detail"]
+    answer = await api.ask("GET", "/api/keys?label=team%3Da&label=stage%3Db")
+    assert answer.status_code == 200, answer.text
 
 
 async def test_a_key_is_in_the_answer_once_and_no_cache_keeps_it(api: Api) -> None:

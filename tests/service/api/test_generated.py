@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
-from schemathesis.core.failures import FailureGroup
+from schemathesis.core.failures import AcceptedNegativeData, FailureGroup
 
 from console.api.app import ApiLimits, create_app
 from console.serving import Serving
@@ -23,6 +23,7 @@ WIDE = ApiLimits(per_second=10_000, burst=10_000, unknown_per_second=10_000, unk
 ENDLESS = ("/api/feed", "/api/operations/{identifier}/events")
 """Streams, which end when nobody listens any more."""
 FEW, MANY = 1, 40
+TOO_LARGE = 413
 load_all_checks()
 NOT_CHECKED = CHECKS.get_by_names(["positive_data_acceptance", "ignored_auth"])
 """A well-formed request for a model that is not there is refused, and should be. That every path is denied without a
@@ -79,6 +80,7 @@ def _ask(url: str, token: str, most: int) -> tuple[int, list[str]]:
             @given(case=operation.as_strategy(generation_mode=mode))
             def ask(case: Case) -> None:
                 nonlocal asked
+                assume(not _is_text_after_all(case))
                 asked += 1
                 case.call_and_validate(base_url=url, headers=headers, excluded_checks=NOT_CHECKED, timeout=60)
 
@@ -87,5 +89,17 @@ def _ask(url: str, token: str, most: int) -> tuple[int, list[str]]:
             except Unsatisfiable:  # nothing can be wrong with a request that has no parameter
                 continue
             except FailureGroup as problem:
-                found.append(f"{operation.label}: {[str(one) for one in problem.exceptions]}")
+                failures = [str(one) for one in problem.exceptions if not _is_too_large(one)]
+                found += [f"{operation.label}: {failures}"] if failures else []
     return asked, found
+
+
+def _is_text_after_all(case: Case) -> bool:
+    """An object in a query is sent as its names, a list of one as that; what is empty is not sent at all."""
+    values = (case.query or {}).values()
+    return any(isinstance(value, dict) or (isinstance(value, list) and len(value) < 2) for value in values)
+
+
+def _is_too_large(failure: BaseException) -> bool:
+    """413 rejects as well, which the check does not know: a text that is too long may make the body too large."""
+    return isinstance(failure, AcceptedNegativeData) and failure.status_code == TOO_LARGE

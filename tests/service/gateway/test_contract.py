@@ -241,7 +241,9 @@ async def test_events_are_passed_on_as_they_come(site: Site, client: httpx.Async
 
 async def test_an_authorizer_that_does_not_answer_lets_nothing_pass(stack: Stack, site: Site) -> None:
     dead = service(SYSTEM, "dead", 9)
-    closed = security_policy(SYSTEM, "closed", target("HTTPRoute", "closed"), "dead", timeout="500ms")
+    closed = security_policy(
+        SYSTEM, "closed", target("HTTPRoute", "closed"), "dead", timeout="500ms", statusOnError=403
+    )
     says_503 = security_policy(SYSTEM, "says-503", target("HTTPRoute", "says-503"), "dead", statusOnError=503)
     opened = security_policy(SYSTEM, "opened", target("HTTPRoute", "opened"), "dead", failOpen=True)
     routes = [

@@ -38,6 +38,7 @@ from tests.unit.gateway.manifests import (
     http_route,
     namespace,
     rule,
+    security_policy,
     service,
     target,
     traffic_policy,
@@ -107,6 +108,7 @@ class World:
     second: Envoy
     settings: Settings
     services: list[LimiterServing]
+    limiters: list[Limiter]
 
     async def twice(self) -> list[str]:
         """The gateway's URL, and that of a second Envoy with the same configuration."""
@@ -123,7 +125,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     directory = tmp_path_factory.mktemp("limits")
     valkey = valkey_in(directory, durable=True)
     await valkey.start()
-    services = [LimiterServing(Limiter(valkey.gateway_client()), host=LOOPBACK) for _ in range(2)]
+    limiters = [Limiter(valkey.gateway_client()) for _ in range(2)]
+    services = [LimiterServing(one, host=LOOPBACK) for one in limiters]
     for one in services:
         await one.start()
     server = KubeServer(directory / "objects.db", tokens={"admin-token": ADMIN, "controller-token": CONTROLLER})
@@ -141,7 +144,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     await stack.put(namespace(SYSTEM), gateway_class(), gateway(stack.port))
     # The same gateway once more, on the machine's next loopback address; it was told to be strict.
     strict = GlobalLimiter(addresses, fail_closed=True)
-    yield World(stack, valkey, second, Settings(second.configuration, address="127.0.0.2", limiter=strict), services)
+    elsewhere = Settings(second.configuration, address="127.0.0.2", limiter=strict)
+    yield World(stack, valkey, second, elsewhere, services, limiters)
     await controller.stop()
     await first.stop()
     await second.stop()
@@ -178,7 +182,8 @@ def policy(place: str, *rules: dict[str, Any], name: str = "limits", route: str 
 async def limited(world: World, place: str, *rules: dict[str, Any]) -> dict[str, str]:
     up = await world.stack.upstream("up")
     route = http_route(place, "r", rule("/", "up"), hostnames=[f"{place}.test"])
-    await world.stack.put(namespace(place), *service(place, "up", up.port), policy(place, *rules), route)
+    made = [policy(place, *rules)] if rules else []
+    await world.stack.put(namespace(place), *service(place, "up", up.port), *made, route)
     return {"host": f"{place}.test", "x-key": "k"}
 
 
@@ -248,6 +253,77 @@ async def test_counters_go_on_over_edits_and_restarts_of_the_service(world: Worl
     assert (await client.get("/", headers=headers)).status_code == 200
     third = await client.get("/", headers=headers)
     assert (third.status_code, third.headers["x-modeldeck-limit"]) == (429, "2 requests per day for this x-key")
+
+
+async def local(world: World, place: str, *rules: dict[str, Any]) -> dict[str, str]:
+    headers = await limited(world, place)
+    await world.stack.put(local_policy(place, *rules))
+    return headers
+
+
+def local_policy(place: str, *rules: dict[str, Any], name: str = "limits", route: str = "r") -> dict[str, Any]:
+    return traffic_policy(place, name, target("HTTPRoute", route), rateLimit={"local": {"rules": list(rules)}})
+
+
+async def test_nothing_that_is_published_edited_or_unpublished_gives_a_fresh_local_bucket(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    headers = await local(world, "fresh", limit(5, "Day"))
+
+    async def ask_twice() -> list[int]:
+        return [(await client.get("/", headers=headers)).status_code for _ in range(2)]
+
+    assert (await client.get("/", headers=headers)).headers["x-ratelimit-remaining"] == "4"
+    # A number that no policy has had before comes and goes.
+    another = http_route("fresh", "o", rule("/", "up"), hostnames=["o.fresh.test"])
+    await world.stack.put(local_policy("fresh", limit(7919, "Day"), name="o", route="o"), another)
+    assert (await client.get("/", headers=headers | {"host": "o.fresh.test"})).status_code == 200
+    await world.stack.delete(BACKEND_TRAFFIC_POLICY, "fresh", "o")
+    await world.stack.settle()
+    assert (await client.get("/", headers=headers)).headers["x-ratelimit-remaining"] == "3"
+    # The limit itself becomes another, and the policy has a global one beside it that counts apart.
+    both = local_policy("fresh", limit(6, "Day"))
+    both["spec"]["rateLimit"]["global"] = {"rules": [limit(50, "Day")]}
+    await world.stack.put(both)
+    assert (await client.get("/", headers=headers)).headers["x-ratelimit-remaining"] == "3"
+    # The listener gets another filter, and its connections end.
+    authorizer = await world.stack.authorizer()
+    asking = security_policy("fresh", "s", target("HTTPRoute", "o"), headersToExtAuth=["x-fresh"])
+    await world.stack.put(*service("fresh", "authz", authorizer.port), asking)
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False, timeout=10) as anew:
+        assert (await anew.get("/", headers=headers)).headers["x-ratelimit-remaining"] == "2"
+    assert await ask_twice() == [200, 200]
+    assert await ask_twice() == [429, 429]
+
+
+async def test_where_both_have_nothing_left_the_one_that_refused_is_told(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    headers = await limited(world, "who", limit(1, "Day"))
+    both = policy("who", limit(1, "Day"))
+    both["spec"]["rateLimit"]["local"] = {"rules": [{"limit": {"requests": 2, "unit": "Minute"}}]}
+    await world.stack.put(both)
+    first, second, third = [await client.get("/", headers=headers) for _ in range(3)]
+    assert (first.status_code, first.headers["x-ratelimit-remaining"]) == (200, "0")
+    # The second was the minute's last, and it was the day that said no to it.
+    assert second.headers["x-modeldeck-limit"] == "1 requests per day for this x-key"
+    assert second.headers["x-ratelimit-limit"].startswith("1, 1;w=86400;")
+    assert third.headers["x-modeldeck-limit"] == "2 requests per minute for everybody"
+    assert third.headers["x-ratelimit-limit"].startswith("2, 2;w=60;")
+    assert 1 <= int(third.headers["retry-after"]) <= 30
+    assert [one.status_code for one in (second, third)] == [429, 429]
+
+
+async def test_a_local_limit_for_everything_else_keeps_its_counter(world: World, client: httpx.AsyncClient) -> None:
+    gold = {"clientSelectors": [{"headers": [{"name": "x-tier", "value": "gold"}]}]}
+    rest = {"limit": {"requests": 1, "unit": "Day"}}
+    headers = await local(world, "rest", gold | {"limit": {"requests": 2, "unit": "Day"}}, rest)
+    statuses = [(await client.get("/", headers=headers | {"x-tier": tier})).status_code for tier in ("gold", "tin")]
+    assert statuses == [200, 200]
+    gold["clientSelectors"][0]["headers"][0]["value"] = "golden"
+    await world.stack.put(local_policy("rest", gold | {"limit": {"requests": 2, "unit": "Day"}}, rest))
+    assert (await client.get("/", headers=headers | {"x-tier": "tin"})).status_code == 429
+    assert (await client.get("/", headers=headers | {"x-tier": "golden"})).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -364,6 +440,12 @@ async def test_a_request_takes_from_all_counters_or_from_none(world: World) -> N
         assert (await counters.take([charge]))[0].used == 12, "what is spent is counted"
         assert (await counters.take([Asked(keys[0], 3, 86_400, 0)]))[0].over, "nothing is left"
         assert 0 < await redis.pttl(keys[0]) <= 86_400_000
+        # What is charged late goes to the window that it was spent in, where that still runs.
+        (seconds, _), day = await redis.time(), 86_400
+        late = [(keys[1], day, seconds // day, 5), (keys[1], day, seconds // day - 1, 50)]
+        await counters.charge_late([*late, ("modeldeck:limits:c:day", day, seconds // day, 2)])
+        assert (await counters.take([Asked(keys[1], 5, day, 0)]))[0].used == 17
+        assert 0 < await redis.pttl("modeldeck:limits:c:day") <= day * 1000
     finally:
         await redis.aclose()
 
@@ -380,3 +462,22 @@ async def test_without_redis_a_gateway_lets_pass_or_not_as_it_was_told(world: Wo
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "limits_unknown")
         await world.valkey.start()
         assert (await client.get(opened, headers=headers)).status_code == 429, "the counters were kept"
+
+
+async def test_what_was_spent_while_redis_was_away_is_charged_when_it_is_back(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    await model(world, "late", tokens(1000))
+    assert (await ask(client, "late")).status_code == 200
+    assert await left(client, "late", 1000) == 12
+    await world.valkey.stop()
+    assert [(await ask(client, "late", "responses")).status_code for _ in range(3)] == [200] * 3
+
+    def kept() -> int:
+        return sum(len(one.late) for one in world.limiters)
+
+    await until(lambda: kept() > 0, within=3)
+    await asyncio.sleep(0.3)  # it tries in vain meanwhile, and loses nothing
+    await world.valkey.start()
+    await until(lambda: kept() == 0, within=5)
+    assert 1000 - int((await ask(client, "late", "broken")).headers["x-ratelimit-remaining"]) == 12 + 3 * 7

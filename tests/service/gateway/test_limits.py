@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import httpx
 import pytest
@@ -25,6 +26,7 @@ from tests.unit.gateway.manifests import (
     http_route,
     manifest,
     rule,
+    security_policy,
     service,
     target,
     traffic_policy,
@@ -53,11 +55,13 @@ async def test_the_request_over_the_limit_is_told_when_to_come_again(
     host = await limited(stack, place, limit(2, "Minute"))
     first, second, third = [await client.get("/", headers=host) for _ in range(3)]
     assert (first.status_code, second.status_code, third.status_code) == (200, 200, 429)
-    assert first.headers["x-ratelimit-limit"] == "2"
+    assert first.headers["x-ratelimit-limit"] == '2, 2;w=60;name="requests per minute for everybody"'
     assert first.headers["x-ratelimit-remaining"] == "1"
     assert "retry-after" not in first.headers
     assert 1 <= int(third.headers["retry-after"]) <= 30
     assert third.headers["x-ratelimit-remaining"] == "0"
+    assert third.headers["x-modeldeck-limit"] == "2 requests per minute for everybody"
+    assert "x-modeldeck-limit" not in second.headers
     assert third.json()["error"]["code"] == "rate_limit_exceeded"
 
 
@@ -88,6 +92,74 @@ async def test_counters_survive_other_routes_and_policies(stack: Stack, client: 
     await stack.delete(HTTP_ROUTE, place, "o")
     await stack.settle()
     assert (await client.get("/", headers=host)).status_code == 429
+
+
+@pytest.mark.parametrize("number", [1, 3, 7])
+async def test_any_number_is_held_exactly(stack: Stack, client: httpx.AsyncClient, place: str, number: int) -> None:
+    host = await limited(stack, place, limit(number, "Minute"))
+    began = time.monotonic()
+    answers = [await client.get("/", headers=host) for _ in range(number)]
+    refused = [one for one in answers if one.status_code == 429]
+    assert not refused
+    # What Envoy has let in beyond the number, it has refilled meanwhile.
+    more = int((time.monotonic() - began) * number / 60) + 1
+    assert [(await client.get("/", headers=host)).status_code for _ in range(more)][-1] == 429
+    assert int(answers[0].headers["x-ratelimit-remaining"]) == number - 1
+
+
+async def test_nothing_that_is_published_edited_or_unpublished_gives_a_fresh_minute(
+    stack: Stack, client: httpx.AsyncClient, place: str
+) -> None:
+    host = await limited(stack, place, limit(5, "Minute"))
+    began = time.monotonic()
+
+    async def left(number: int = 5) -> tuple[int, int]:
+        """What is left, and how much of it Envoy may have filled up since the beginning."""
+        answer = await client.get("/", headers=host)
+        return int(answer.headers["x-ratelimit-remaining"]), int((time.monotonic() - began) * number / 60) + 1
+
+    assert [(await left())[0] for _ in range(3)] == [4, 3, 2]
+    # A number that nobody has had before comes, and goes.
+    other = traffic_policy(
+        place, "o", target("HTTPRoute", "o"), rateLimit={"local": {"rules": [limit(7919, "Minute")]}}
+    )
+    await stack.put(other, http_route(place, "o", rule("/", "up"), hostnames=[f"o.{place}.test"]))
+    told = (await client.get("/", headers={"host": f"o.{place}.test"})).headers["x-ratelimit-limit"]
+    assert told.startswith("7919, ")
+    await stack.delete(HTTP_ROUTE, place, "o")
+    await stack.delete(BACKEND_TRAFFIC_POLICY, place, "o")
+    await stack.settle()
+    now, filled = await left()
+    assert 1 <= now <= 1 + filled
+
+    async def edited(number: int) -> None:
+        rules = [limit(number, "Minute")]
+        await stack.put(
+            traffic_policy(place, "limits", target("HTTPRoute", "r"), rateLimit={"local": {"rules": rules}})
+        )
+
+    await edited(50)  # four fifths are used of it, whatever it becomes
+    now, filled = await left(50)
+    assert 9 <= now <= 14 + filled
+    await edited(5)
+    now, filled = await left()
+    assert now <= filled
+    assert [(await client.get("/", headers=host)).status_code for _ in range(now + filled + 1)][-1] == 429
+
+
+async def test_a_minute_is_counted_for_each_key_beside_everybodys_second(
+    stack: Stack, client: httpx.AsyncClient, place: str
+) -> None:
+    authorizer = await stack.authorizer()
+    by_key = limit(2, "Minute", name="x-modeldeck-key-id", type="Distinct")
+    host = await limited(stack, place, by_key, limit(1000, "Second"))
+    await stack.put(*service(place, "authz", authorizer.port), security_policy(place, "s", target("HTTPRoute", "r")))
+    bearer = host | {"authorization": "Bearer good", "x-modeldeck-key-id": "key-of-my-choice"}
+    answers = [await client.get("/", headers=bearer) for _ in range(3)]
+    assert [one.status_code for one in answers] == [200, 200, 429]
+    assert answers[0].headers["x-ratelimit-limit"] == '2, 2;w=60;name="requests per minute for this key"'
+    assert answers[2].headers["x-modeldeck-limit"] == "2 requests per minute for this key"
+    assert 1 <= int(answers[2].headers["retry-after"]) <= 30
 
 
 async def test_a_global_limit_is_refused_and_closes_its_route(

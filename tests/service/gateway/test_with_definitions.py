@@ -84,7 +84,7 @@ async def test_everything_is_accepted_with_its_defaults(stack: Stack, client: ht
     )
     answer = await client.post("/v1/x", json={"model": "m"}, headers={"host": host})
     assert answer.text == "up"
-    assert answer.headers["x-ratelimit-limit"] == "5"
+    assert answer.headers["x-ratelimit-limit"] == '5, 5;w=60;name="requests per minute for everybody"'
     assert (up.last.path, up.last.json) == ("/openai/v1/x", {"model": "other"})
     assert (await client.get("/", headers={"host": host})).text == "default"
     for kind, where, name in (

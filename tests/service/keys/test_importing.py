@@ -63,6 +63,8 @@ async def test_taken_over_a_key_works_on_rotates_and_ends(bench: Bench, redis: R
     outcome = await bench.do("keys.import", tenant="acme")
     assert outcome.ending is Ending.DONE, outcome
     assert await redis.exists(SOURCE) == 0, "nothing was left in it"
+    assert "append-only file" in outcome.summary
+    assert outcome.then == "redis-cli BGREWRITEAOF"
     for text in (ONE, TWO):
         answer = bench.decide(text, "llama")
         assert isinstance(answer, Allowed)

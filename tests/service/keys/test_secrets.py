@@ -26,12 +26,14 @@ from console.k8s.types import LABEL_TENANT, SECRET, Ref
 from console.keys import digests
 from console.keys.book import list_keys
 from console.keys.digests import NAME, kept_of, secrets_of, texts_in
+from console.keys.unwritten import behind
 from console.local.kube import ADMIN as EVERYTHING
 from console.local.kube import KubeServer, write_kubeconfig
 from console.local.valkey import Valkey
 from console.outcome import Ending, Failure
+from console.rendering import progress_line
 from console.services import Services
-from tests.service.keys.test_keys import Bench, text_of
+from tests.service.keys.test_keys import ADMIN, Bench, text_of
 from tests.service.keys.test_rotation import recover, works
 from tests.support.profiles import profile_for
 from tests.support.stack import Killed, fault_at
@@ -158,8 +160,47 @@ async def test_a_cluster_that_is_away_stops_no_rotation_and_is_written_later(ben
     await server.start()
     planned = await bench.do("keys.restore", plan=True)
     assert [(row["where"], row["state"]) for row in planned.data] == [("secret", "to be removed")]
-    assert (await bench.do("keys.restore")).ending is Ending.DONE
+    restored = await bench.do("keys.restore")
+    assert (restored.ending, [row["state"] for row in restored.data]) == (Ending.DONE, ["removed"])
     assert await fields(bench) == {}
+
+
+async def test_digests_that_are_not_written_are_remembered_until_they_are(bench: Bench, server: KubeServer) -> None:
+    async def unwritten() -> list[str]:
+        overview = (await bench.do("overview")).data
+        return [need["detail"] for need in overview["needs"] if need["state"] == "unwritten"]
+
+    await bench.create("dup")
+    await server.stop()
+    reported: list[Any] = []
+    values = {"key": "dup"}
+    revoked = await perform(
+        bench.services, REGISTRY["keys.revoke"], values, ADMIN, confirmed="yes", emit=reported.append
+    )
+    assert (revoked.ending, revoked.items[-1].state) == (Ending.DONE, "left")
+    assert "not written" in revoked.data["warnings"][0]
+    assert not any("digests" in one for one in revoked.proof)
+    assert progress_line(reported[-1]).startswith("  ! digests of ")
+    await bench.do("keys.create", name="new", tenant="acme")
+    assert await unwritten() == ["the digests of 2 keys are not written to Secrets: modeldeck keys restore"]
+    assert "the Secrets cannot be read" in (await bench.do("keys.restore")).summary
+    assert len(await unwritten()) == 1, "nobody has seen that they are written"
+    await server.start()
+    restored = await bench.do("keys.restore")
+    assert sorted(row["state"] for row in restored.data) == ["removed", "restored"]
+    assert await unwritten() == []
+    assert await as_the_book(bench)
+
+
+async def test_a_secret_that_somebody_else_put_right_is_behind_no_more(bench: Bench, server: KubeServer) -> None:
+    await bench.create("dup")
+    await server.stop()
+    await bench.do("keys.revoke", key="dup")
+    await server.start()
+    await (await bench.services.cluster()).delete(SETUP, ACME)
+    assert len(await behind(await bench.services.store())) == 1
+    assert (await bench.do("keys.restore")).ending is Ending.UNCHANGED
+    assert await behind(await bench.services.store()) == frozenset()
 
 
 async def test_a_secret_of_somebody_else_is_left_as_it_is(bench: Bench) -> None:

@@ -515,6 +515,14 @@ async def test_a_kubeconfig_that_cannot_be_used(tmp_path: Path, content: str | N
     assert caught.value.code == "KUBECONFIG_UNUSABLE"
 
 
+@pytest.mark.parametrize("content", [b"hello", b"{", b"\xff\xfe\x00"])
+async def test_what_is_no_kubeconfig_is_called_so(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(content)
+    with pytest.raises(Refusal, match=f"{path} is not a kubeconfig"):
+        await Cluster.connect(kubeconfig=path)
+
+
 async def test_lost_answers_are_harmless_to_repeat(cluster: Cluster, server: KubeServer) -> None:
     server.faults.fail_next_writes(1, status=500, after_commit=True)
     with pytest.raises(KubeError):

@@ -26,6 +26,7 @@ PUBLISHING = {
     "publications.unpublish",
     "publications.update",
     "publications.apply",
+    "publications.undo",
     "publications.repair",
     "publications.prune",
 }

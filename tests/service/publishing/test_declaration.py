@@ -14,16 +14,20 @@ import yaml
 
 from console.actions import REGISTRY
 from console.actions.perform import perform
-from console.guard import Principal, Role
-from console.k8s.types import AI_GATEWAY_ROUTE, HTTP_ROUTE, SECRET
+from console.cli import _show
+from console.guard import Principal, Role, system_permit
+from console.k8s.types import AI_GATEWAY_ROUTE, BACKEND, HTTP_ROUTE, NAMESPACE, SECRET, Ref
+from console.keys.quotas import MAX_PUBLICATIONS
 from console.operations.types import Progress
 from console.outcome import Ending
 from console.publishing.types import Plan
 from console.services import Services
-from tests.support.stack import ADMIN, MODEL, Running
+from tests.support.faults import recovered, violations
+from tests.support.stack import ADMIN, MODEL, Killed, Running, fault_at
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 OTHER = "deepinfra/meta-llama/Llama-3.1-70B-Instruct"
+GEMMA = "openrouter/meta-llama/llama-3.1-8b-instruct"
 
 
 def _file(*publications: dict[str, Any]) -> str:
@@ -60,7 +64,7 @@ async def test_the_exported_manifests_are_taken_by_kubectl_and_hold_no_secret(st
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         out, err = await process.communicate(text.encode())
     assert process.returncode == 0, err.decode()
     assert out.decode().count("serverside-applied") == len(objects)
@@ -76,7 +80,7 @@ async def test_a_declaration_is_brought_about_once_and_written_back_the_same(sta
     assert any("one" in change.target for change in planned.data.changes)
     assert (await stack.do("published")).data == []
     outcome = await stack.do("publications.apply", file=text)
-    assert (outcome.ending, outcome.data) == (Ending.DONE, {"done": 2}), outcome
+    assert (outcome.ending, outcome.data["done"]) == (Ending.DONE, 2), outcome
     assert (await stack.do("publications.apply", file=text)).ending is Ending.UNCHANGED
     assert (await stack.do("publications.apply", file=text, plan=True)).ending is Ending.UNCHANGED
     for name in ("one", "two"):
@@ -118,7 +122,8 @@ async def test_several_are_published_and_one_that_fails_stops_nobody_else(stack:
     models = (MODEL, "deepinfra/no/such-model", OTHER)
     heard: list[Any] = []
     outcome = await stack.do("publications.publish", model=models, tenant="acme", emit=heard.append)
-    assert (outcome.ending, outcome.exit_code, outcome.data) == (Ending.PARTIAL, 4, {"done": 2, "refused": 1})
+    assert (outcome.ending, outcome.exit_code) == (Ending.PARTIAL, 4)
+    assert {**outcome.data, "run": ""} == {"done": 2, "refused": 1, "run": ""}
     assert [item.state for item in outcome.items] == ["done", "refused", "done"]
     assert "MODEL_NOT_FOUND" in outcome.items[1].detail
     assert len([told for told in heard if isinstance(told, str)]) == 3
@@ -161,7 +166,7 @@ async def test_several_are_changed_in_the_same_way_or_none_is(stack: Running) ->
     assert [item.state for item in outcome.items] == ["undone", "undone", "refused"]
     assert await _limits(stack, "requests_per_minute") == {"one": 10, "two": 20}
     outcome = await stack.do("publications.update", name=("one", "two"), rpm="90", no=["burst"])
-    assert (outcome.ending, outcome.data) == (Ending.DONE, {"done": 2})
+    assert (outcome.ending, outcome.data["done"]) == (Ending.DONE, 2)
     assert await _limits(stack, "requests_per_minute") == {"one": 90, "two": 90}
     assert await _limits(stack, "burst") == {"one": None, "two": None}
     # Run again, as after an interruption: what is done is unchanged.
@@ -184,7 +189,7 @@ async def test_a_cancelled_run_says_what_is_done(stack: Running) -> None:
 
     first_done: list[str] = []
     task = asyncio.create_task(stack.do("publications.publish", model=(MODEL, OTHER), tenant="acme", emit=hear))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await begun.wait()
     task.cancel()
     outcome = await task
@@ -211,3 +216,134 @@ async def test_a_protected_profile_asks_for_each_name_that_is_unpublished(stack:
         planned = await perform(services, action, {"name": ["llama"], "plan": True}, ADMIN)
     assert isinstance(planned.data, Plan)
     assert list(await stack.entries()) == ["llama"]
+
+
+async def test_publish_takes_a_file_as_apply_does(stack: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    text = _file(_entry("one"), _entry("two", OTHER))
+    planned = await stack.do("publish", file=text, plan=True, manifests=True)
+    kinds = [one["kind"] for one in yaml.safe_load_all(planned.data.text)]
+    assert (kinds.count("AIGatewayRoute"), kinds.count("ReferenceGrant")) == (2, 1)
+    assert kinds == [one["kind"] for one in planned.as_json()["data"]]
+    _show(REGISTRY["publish"], planned)
+    assert len(list(yaml.safe_load_all(capsys.readouterr().out))) == len(kinds)
+    assert (await stack.do("publish", file=text, manifests=True)).code == "INVALID_PARAMETER"
+    decided = {"model": MODEL, "tenant": "acme", "rpm": "5", "also": [OTHER], "type": "openai"}
+    for beside in decided.items():
+        values: dict[str, Any] = dict([beside])
+        refused = await stack.do("publish", file=text, **values)
+        assert (refused.code, "the file decides" in refused.summary) == ("INVALID_PARAMETER", True), refused
+        assert beside[0] in refused.summary
+    assert (await stack.do("publish")).code == "INVALID_PARAMETER"
+    assert await stack.entries() == {}
+    assert (await stack.do("publish", file=text)).ending is Ending.DONE
+    assert (await stack.do("publications.apply", file=text)).ending is Ending.UNCHANGED
+    assert (await stack.do("publish", file=text, plan=True)).ending is Ending.UNCHANGED
+
+
+async def test_a_plan_of_several_counts_them_against_the_quota_together(stack: Running) -> None:
+    await stack.publish("there")
+    cluster = await stack.cluster()
+    namespace = await cluster.get(Ref(NAMESPACE, "acme", None)) or {}
+
+    async def annotate(**values: str) -> None:
+        metadata = {"name": "acme", "labels": namespace["metadata"]["labels"], "annotations": values}
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        await cluster.apply(system_permit("test"), manifest, force=True)
+
+    text = _file(_entry("there"), _entry("one"), _entry("two", OTHER), _entry("three", OTHER))
+    try:
+        await annotate(**{MAX_PUBLICATIONS: "3"})
+        planned = await stack.do("publications.apply", file=text, plan=True)
+        assert (planned.code, "of the 3 new ones 2 would fit" in planned.summary) == ("QUOTA_EXCEEDED", True), planned
+        planned = await stack.do("publications.publish", model=(MODEL, OTHER), tenant="acme", plan=True)
+        assert planned.ending is Ending.DONE, planned
+        await annotate(**{MAX_PUBLICATIONS: "1"})
+        planned = await stack.do("publications.publish", model=(MODEL, OTHER), tenant="acme", plan=True)
+        assert (planned.code, "has 1 publications and may have 1" in planned.summary) == ("QUOTA_EXCEEDED", True)
+    finally:
+        await annotate()
+
+
+async def test_a_run_that_has_ended_is_taken_back(stack: Running) -> None:
+    await stack.publish("changed", rpm=10)
+    await stack.publish("kept")
+    text = _file(
+        _entry("changed", limits={"requests_per_minute": 20}, also=[OTHER]),
+        _entry("kept"),
+        _entry("new"),
+        _entry("wrong", "deepinfra/no/such-model"),
+    )
+    outcome = await stack.do("publications.apply", file=text)
+    run = outcome.data["run"]
+    assert f"modeldeck publications undo {run} takes back" in outcome.then
+    assert (await (await stack.services.audit()).recent(1))[0].detail["summary"].endswith(f", run {run}")
+    planned = await stack.do("publications.undo", run=run, plan=True, confirmed="")
+    assert isinstance(planned.data, Plan)
+    assert planned.summary.startswith(f"undo run {run}: 2 of 2 publications: ")
+    assert {"AIGatewayRoute acme/pub-new", "published_model_info new"} <= {c.target for c in planned.data.changes}
+    assert set(await stack.entries()) == {"changed", "kept", "new"}
+    assert (await stack.do("publications.undo", run=run, confirmed="")).code == "NOT_CONFIRMED"
+    undone = await stack.do("publications.undo", run=run)
+    assert (undone.ending, undone.data) == (Ending.DONE, {"done": 2}), undone
+    assert [item.name for item in undone.items] == ["new", "changed"]
+    assert await _limits(stack, "requests_per_minute") == {"changed": 10, "kept": None}
+    assert await stack.objects(BACKEND) == ["Backend acme/pub-changed", "Backend acme/pub-kept"]
+    again = await stack.do("publications.undo", run=run)
+    assert (again.ending, again.data) == (Ending.UNCHANGED, {"unchanged": 2})
+    assert (await stack.do("publications.undo", run=run, plan=True)).ending is Ending.UNCHANGED
+    for unknown in ("", "x", "%", "0" * 12):
+        assert (await stack.do("publications.undo", run=unknown)).ending is Ending.REFUSED
+
+
+async def test_what_was_changed_since_a_run_is_left_and_named(stack: Running) -> None:
+    models = (MODEL, OTHER, GEMMA)
+    outcome = await stack.do("publications.publish", model=models, tenant="acme")
+    run, names = outcome.data["run"], [item.name for item in outcome.items]
+    kim = Principal("kim", Role.PUBLISHER, None, "cli", "10.9.9.9")
+    assert (await stack.do("update", who=kim, name=names[0], rpm="5")).ending is Ending.DONE
+    await stack.key("since", kind="admin", model=[names[1]])
+    other = Principal("g", Role.PUBLISHER, frozenset({"globex"}))
+    assert (await stack.do("publications.undo", who=other, run=run)).code == "TENANT_FORBIDDEN"
+    undone = await stack.do("publications.undo", run=run)
+    assert (undone.ending, undone.data) == (Ending.PARTIAL, {"done": 1, "refused": 2}), undone
+    said = {item.name: item.detail for item in undone.items}
+    assert "changed since, by kim@10.9.9.9 (update, " in said[names[0]]
+    assert "given since to" in said[names[1]]
+    assert "since (" in said[names[1]]
+    assert set(await stack.entries()) == set(names[:2])
+    planned = await stack.do("publications.undo", run=run, plan=True)
+    assert planned.ending is Ending.UNCHANGED
+    assert "kim" in planned.summary
+
+
+async def test_an_undo_that_was_interrupted_goes_on(stack: Running) -> None:
+    outcome = await stack.do("publications.publish", model=(MODEL, OTHER), tenant="acme")
+    run = outcome.data["run"]
+    with fault_at(0, "after", Killed()), pytest.raises(Killed):
+        await stack.do("publications.undo", run=run)
+    # Its first operation waits for recovery: until then it is neither undone nor anybody's to touch.
+    halfway = await stack.do("publications.undo", run=run)
+    assert [item.state for item in halfway.items] == ["refused", "done"], halfway
+    await recovered(stack)
+    ended = await stack.do("publications.undo", run=run)
+    assert (ended.ending, ended.data) == (Ending.UNCHANGED, {"unchanged": 2})
+    assert await stack.entries() == {}
+    assert await violations(stack) == []
+
+
+async def test_what_undo_on_failure_took_back_is_no_change_since(stack: Running) -> None:
+    await stack.publish("one", rpm=10)
+    failed = await stack.do("publications.update", name=("one", "no"), rpm="90", undo_on_failure=True)
+    assert [item.state for item in failed.items] == ["undone", "refused"]
+    journal = await stack.services.journal()
+    undoing = await journal.read((await journal.recent(1))[0].id)
+    run = undoing.noted("undoes")
+    assert (await stack.do("publications.undo", run=run)).ending is Ending.UNCHANGED
+    shown = await stack.do("operations.show", operation=undoing.id)
+    assert shown.data["undoes"] == run
+    profile = stack.services.profile.model_copy(update={"protected": True})
+    published = await stack.do("publications.publish", model=(MODEL,), tenant="acme")
+    async with Services(profile) as services:
+        values = {"run": published.data["run"]}
+        refused = await perform(services, REGISTRY["publications.undo"], values, ADMIN, confirmed=values["run"])
+    assert (refused.code, refused.then) == ("FORBIDDEN", "modeldeck unpublish NAME")

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 OTHER = "openrouter/meta-llama/llama-3.1-8b-instruct"
 LARGE = "deepinfra/meta-llama/Llama-3.1-70B-Instruct"
 SMALL, BIG = "Llama-3.1-8B-Instruct", "Llama-3.1-70B-Instruct"
+THE_RUN = {"run": ""}
 BY_HAND = system_permit("by hand")
 Before = Callable[[Running], Awaitable[object]]
 
@@ -62,6 +63,19 @@ async def one(stack: Running) -> None:
 async def two(stack: Running) -> None:
     assert (await stack.do("publications.publish", model=[MODEL, LARGE], tenant="acme")).ending is Ending.DONE
     await stack.key("both", kind="admin", model=[SMALL, BIG])
+
+
+async def a_run(stack: Running) -> None:
+    """That published one and changed another."""
+    assert (await stack.publish(SMALL)).ending is Ending.DONE
+    entries = [
+        {"model": MODEL, "tenant": "acme", "limits": {"requests_per_minute": 9}},
+        {"model": LARGE, "tenant": "acme"},
+    ]
+    text = json.dumps({"apiVersion": "modeldeck.dev/v1", "publications": entries})
+    outcome = await stack.do("publications.apply", file=text)
+    assert outcome.ending is Ending.DONE, outcome
+    THE_RUN["run"] = outcome.data["run"]
 
 
 async def one_changed_by_hand(stack: Running) -> None:
@@ -121,6 +135,7 @@ CASES = {
         "publications.update", {"name": [SMALL, BIG], "rpm": "90", "undo_on_failure": True}, two, 10
     ),
     "bulk unpublish": Case("publications.unpublish", {"name": [SMALL, BIG]}, two, 22),
+    "undo of a run": Case("publications.undo", THE_RUN, a_run, 15),
     "create a key": Case("keys.create", {"name": "new", "tenant": "acme", "kind": "admin", "model": ["llama"]}, one, 4),
     "revoke a key": Case("keys.revoke", {"key": "own"}, one, 4),
     "rotate": Case("keys.rotate", {"key": "own", "grace": "300s"}, one, 5),

@@ -19,7 +19,7 @@ from console.access.used import uses_of
 from console.k8s.types import SECURITY_POLICY, Ref
 from console.outcome import Ending
 from console.publishing.manifests import object_name
-from console.publishing.types import Plan
+from console.publishing.types import Access, Plan
 from tests.support.stack import Running
 from tests.support.waiting import until
 
@@ -43,7 +43,7 @@ async def passed_alone(stack: Running, key: str) -> bool:
     """Whether the gateway has let this key through by itself."""
     digest = digest_of(key)
     try:
-        await until(lambda: f"{digest}\t{MODEL}\t" in uses(stack), within=2)
+        await until(lambda: f"{digest}\t{MODEL}\t" in uses(stack), within=1)
     except (TimeoutError, AssertionError):
         return False
     return True
@@ -65,7 +65,8 @@ async def test_the_plan_says_what_it_means_and_the_policy_asks_for_it(stack: Run
     policy = await (await stack.cluster()).get(ref)
     assert policy is not None
     assert policy["metadata"]["annotations"]["modeldeck.dev/access"] == "native"
-    again = await stack.publish(MODEL)
+    assert (await stack.publish(MODEL)).ending is Ending.UNCHANGED, "it is the usual one here"
+    again = await stack.publish(MODEL, access="ext_authz")
     assert again.code == "ALREADY_PUBLISHED", "with the authorizer is something else"
     changed = await stack.do("update", name=MODEL, access="ext_authz")
     assert changed.ending is Ending.DONE, changed
@@ -83,6 +84,9 @@ async def test_a_gateway_without_a_table_is_not_asked_for_it(stack: Running, mon
     monkeypatch.setattr(stack.services, "profile", profile.model_copy(update={"gateway": gateway}))
     refused = await stack.publish(MODEL, access="native")
     assert (refused.ending, refused.code) == (Ending.REFUSED, "NATIVE_ACCESS_UNAVAILABLE")
+    usual = await stack.publish("asks", plan=True)
+    assert isinstance(usual.data, Plan)
+    assert usual.data.publication.access is Access.EXT_AUTHZ
 
 
 async def test_a_key_is_used_counted_logged_rotated_and_revoked(stack: Running) -> None:

@@ -177,6 +177,15 @@ async def test_roles_and_tenants_are_enforced(stack: Running) -> None:
 async def test_an_inference_service_of_either_kind_is_published(stack: Running) -> None:
     traditional = await stack.publish("iris", "isvc/globex/iris", tenant="globex")
     assert traditional.data["kind"] == "traditional"
+    planned = await stack.publish("local", "isvc/acme/llama-local", plan=True)
+    assert planned.as_json()["data"]["reasons"] == [
+        "modelFormat huggingface serves OpenAI's API under /openai/v1",
+        "/openai/v1/models answered a list of 1 model, as OpenAI's API does",
+        "/v1/models answered a list of 1 model, as OpenAI's API does",
+        "/v2/health/ready answered that it is ready",
+        "/v1/models/llama-local answered as KServe's protocol does",
+    ]
+    assert not planned.data.warnings[1:], planned.data.warnings
     openai = await stack.publish("local", "isvc/acme/llama-local")
     assert openai.data["kind"] == "openai"
     key = await stack.key("isvc")

@@ -60,6 +60,31 @@ async def test_the_migrations_make_what_the_tables_declare(store: Store) -> None
 
 
 @BOTH
+async def test_suspensions_come_with_their_migration_and_go_with_it(store: Store) -> None:
+    async def found() -> tuple[bool, bool]:
+        async with store.reading() as connection:
+            columns = await connection.run_sync(lambda sync: sa.inspect(sync).get_columns("keys"))
+        there = "digests_behind" in {column["name"] for column in columns}
+        return "suspended_tenants" in await tables(store), there
+
+    assert await found() == (True, True)
+    await migrate.downgrade(store, "0010_search_by_author")
+    assert await found() == (False, False)
+    await migrate.upgrade(store)
+    assert await found() == (True, True)
+
+    def differences(connection: sa.Connection) -> list[object]:
+        def is_ours(thing: sa.Table | sa.Column[object] | sa.Index, name: str, *_: object) -> bool:
+            return getattr(thing, "table", thing).name in {"suspended_tenants", "keys"}
+
+        context = MigrationContext.configure(connection, opts={"include_object": is_ours, "compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    async with store.reading() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+@BOTH
 async def test_what_searches_read_is_there(store: Store) -> None:
     def found(connection: sa.Connection) -> set[str | None]:
         inspector = sa.inspect(connection)

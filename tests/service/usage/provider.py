@@ -20,11 +20,11 @@ FORMS = ("json", "gzip", "stream", "stream with usage", "aborted", "silent", "fa
 
 
 class Provider(Upstream):
-    """Answers as the request says, and keeps books: tokens in and out of each answer that told them."""
+    """Answers as the request says, and keeps books of answers that told tokens: in, out, and of those in the cached."""
 
     def __init__(self) -> None:
         super().__init__("provider")
-        self.books: list[tuple[int, int]] = []
+        self.books: list[tuple[int, int, int]] = []
         self._random = random.Random(7)
 
     async def answer(self, seen: Seen, send: Any) -> None:
@@ -34,8 +34,14 @@ class Provider(Upstream):
             status = {"failed": 500, "refused": 400, "silent": 200}[form]
             await respond(send, status, b'{"choices": []}', kind)
             return
-        tokens = self._random.randrange(1, 5000), self._random.randrange(1, 5000)
-        usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+        given, made = self._random.randrange(1, 5000), self._random.randrange(1, 5000)
+        tokens = given, made, self._random.choice((0, given // 2))
+        usage = {
+            "prompt_tokens": given,
+            "completion_tokens": made,
+            "total_tokens": given + made,
+            "prompt_tokens_details": {"audio_tokens": 0, "cached_tokens": tokens[2]},
+        }
         if form in ("json", "gzip"):
             self.books.append(tokens)
             body = json.dumps({"choices": [{"message": {"content": "x" * 5000}}], "usage": usage}).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -80,10 +81,16 @@ async def test_a_mixed_load_is_counted_to_the_last_token_and_pico_dollar(stack: 
     rates = rates_of(model)
     assert rates is not None
     assert grown["requests"] == len(forms) + 5
-    assert grown["input_tokens"] == sum(tokens for tokens, _ in provider.books)
-    assert grown["output_tokens"] == sum(tokens for _, tokens in provider.books)
+    assert grown["input_tokens"] == sum(tokens for tokens, _, _ in provider.books)
+    assert grown["output_tokens"] == sum(tokens for _, tokens, _ in provider.books)
+    log = (stack.layout.envoy / "access.log").read_text("utf-8").splitlines()
+    cached = sum(int(json.loads(one)["cached_tokens"] or 0) for one in log)
+    assert cached == sum(tokens for _, _, tokens in provider.books) > 0
     # By the catalog's own price, added up by code that shares nothing with the collector.
-    spent = sum((rates.input * one + rates.output * other for one, other in provider.books), Decimal(0))
+    less = rates.input - (rates.input if rates.cached is None else rates.cached)
+    spent = sum(
+        (rates.input * one + rates.output * two - less * three for one, two, three in provider.books), Decimal(0)
+    )
     assert Decimal(after["cost_usd"]) - Decimal(before["cost_usd"]) == spent
     count = forms.count
     assert grown["unmetered"] == count("aborted") + count("silent") + count("failed")
@@ -119,16 +126,40 @@ async def test_the_same_numbers_by_every_view_and_in_csv(stack: Running) -> None
             assert sum(row["requests"] for row in rows) == total["requests"]
     document = (await stack.do("usage", by="model", format="csv")).data
     heading, *lines = document.text.splitlines()
-    assert heading.startswith("name,requests,answered,refused,failed,aborted,input_tokens")
-    assert any(line.startswith("llama,") for line in lines)
+    assert heading.startswith("name,label,requests,answered,refused,failed,aborted,input_tokens")
+    assert any(line.startswith("llama,llama,") for line in lines)
+    assert set(document.as_json()) == set((await stack.do("usage", by="model")).data)
+    by_key = (await stack.do("usage", by="key", format="csv")).data
+    for row in by_key.rows:
+        assert f"{row['name'] or ''},{row['label']}," in by_key.text
 
 
 async def test_what_was_not_kept_is_not_made_up(stack: Running) -> None:
     refused = await stack.do("usage", per="minute", since="30d")
     assert (refused.ending, refused.code) == (Ending.REFUSED, "NOT_KEPT")
     assert (await stack.do("usage", by="time", per="hour", since="89d")).ending is Ending.DONE
-    empty = await stack.do("usage", key="nobody")
+    for name, code in (("key", "KEY_NOT_FOUND"), ("tenant", "INVALID_TENANT"), ("model", "NOT_PUBLISHED")):
+        unknown = await stack.do("usage", **{name: "nobody"})
+        assert (unknown.ending, unknown.code) == (Ending.REFUSED, code), name
+    key = await stack.key("unused")
+    empty = await stack.do("usage", key="unused")
     assert (empty.data["rows"], empty.data["total"]["requests"]) == ([], 0)
+    assert key
+
+
+async def test_a_refusal_is_counted_for_the_key_with_its_reason(stack: Running) -> None:
+    key = await stack.key("shut")
+    assert (await stack.do("keys.suspend", key="shut")).ending is Ending.DONE
+    refused = await stack.chat(key, "llama")
+    assert (refused.status_code, refused.headers["x-modeldeck-reason"]) == (403, "key_suspended")
+
+    async def counted() -> bool:
+        rows = (await stack.do("usage", key="shut", by="reason")).data["rows"]
+        return [(row["name"], row["requests"]) for row in rows] == [("key_suspended", 1)]
+
+    await until(counted, within=15)
+    (row,) = (await stack.do("usage", key="shut", by="key")).data["rows"]
+    assert (row["label"].split()[0], row["requests"], row["refused"], row["unmetered"]) == ("shut", 1, 1, 0)
 
 
 async def test_a_log_that_cannot_be_read_is_waited_for(stack: Running, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from console.access import budgets as gate
 from console.access.budgets import Budget, BudgetGate, Period, Spent
 from console.outcome import Ending
 from console.sync import analytics
-from console.usage.budgets import Settler
+from console.usage.budgets import Settler, _standing
 from tests.service.usage.provider import Provider, published_at, stack_of
 from tests.support.stack import Running
 from tests.support.valkey import valkey_in
@@ -67,7 +67,7 @@ async def test_sixty_four_callers_spend_no_more_than_is_under_way(stack: Running
     limit = 200_000
     for _ in range(10):  # what is held for a request is what they have cost so far, in the mean
         assert await _call(stack.client, key) == 200
-    history = sum(map(sum, provider.books))
+    history = sum(given + made for given, made, _ in provider.books)
 
     async def known() -> bool:
         return bool((await stack.do("usage", key=identifier)).data["total"]["metered"] == 10)
@@ -97,7 +97,7 @@ async def test_sixty_four_callers_spend_no_more_than_is_under_way(stack: Running
     await until(settled, within=60, what="everything is settled")
     stop.set()
     await asyncio.gather(*callers)
-    spent = sum(map(sum, provider.books))
+    spent = sum(given + made for given, made, _ in provider.books)
     state = await _state(stack, identifier)
     assert state["spent_tokens"] == spent
     assert set(statuses) == {200, 402}
@@ -141,6 +141,17 @@ async def test_money_of_a_tenant_and_an_answer_whose_cost_nobody_knows(stack: Ru
     await until(settled, within=15, what="it is settled")
     await stack.do("budgets.remove", target="tenant:acme")
     await until(lambda: _works(stack, key), within=5, what="it may be spent again")
+
+
+async def test_a_budget_whose_rest_is_less_than_a_request_is_told_apart() -> None:
+    known = Spent(0, 0, 50, 2_000)
+    assert [_standing(budget(tokens=1000), tokens // 10, tokens, 0, known) for tokens in (0, 800, 951, 1000)] == [
+        "open",
+        "spending",
+        "one at a time",
+        "spent",
+    ]
+    assert _standing(budget(usd="0.000005"), 80, 0, 4_000, known) == "one at a time"
 
 
 async def test_what_is_wrong_with_a_budget_is_said(stack: Running) -> None:

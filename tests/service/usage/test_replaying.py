@@ -71,7 +71,7 @@ async def test_who_would_get_404(stack: Running, log: str) -> None:
     ]
     assert outcome.data["notes"] == [
         "1 lines were no requests",
-        "1 requests had no accepted key: whose they were is not known",
+        "1 requests had no known key: whose they were is not known",
     ]
     assert [row["name"] for row in (await stack.do("published")).data] == ["llama", "other"]
 

@@ -139,6 +139,7 @@ def target(kind: str, name: str, section: str = "") -> dict[str, Any]:
 def security_policy(place: str, name: str, on: dict[str, Any], service_name: str = "authz", **ext: Any) -> Object:
     external: dict[str, Any] = {
         "failOpen": False,
+        "statusOnError": 503,
         "headersToExtAuth": CONTRACT_HEADERS,
         "http": {
             "backendRefs": [{"name": service_name, "port": 80}],

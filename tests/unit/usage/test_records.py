@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -71,6 +72,44 @@ def test_how_a_request_ended(changes: dict[str, Any], ending: Ending, denial: st
     assert (found.ending, found.denial) == (ending, denial)
 
 
+REFUSED = {"status": 403, "details": "ext_authz_denied", "key": "-", "tenant": "-", "upstream_host": None}
+
+
+def test_a_refusal_is_the_keys_that_was_presented_and_says_why() -> None:
+    found = read_line(line(**REFUSED, refused_key="k6xnj9", refused_tenant="globex", reason="tenant_suspended"))
+    assert (found.key, found.tenant, found.denial, found.unmetered) == ("k6xnj9", "globex", "tenant_suspended", False)
+    nobodys = read_line(
+        line(**REFUSED | {"status": 401}, refused_key="-", refused_tenant="-", reason="invalid_api_key")
+    )
+    assert (nobodys.key, nobodys.tenant, nobodys.denial) == ("", "", "invalid_api_key")
+    for reason in ("-", "", "Two Words", "x" * 60, "a\nb"):
+        assert read_line(line(**REFUSED, refused_key="k1", reason=reason)).denial == "forbidden", reason
+
+
+def test_what_an_answer_of_a_providers_says_of_keys_and_reasons_is_not_believed() -> None:
+    said = {"refused_key": "k-of-another", "refused_tenant": "globex", "reason": "tenant_suspended"}
+    for status in (200, 403):
+        found = read_line(line(**said, status=status))
+        assert (found.key, found.tenant, found.denial) == ("k6xnj9", "acme", "")
+
+
+def test_a_limit_is_named() -> None:
+    limited = {"status": 429, "details": "request_rate_limited"}
+    named = read_line(line(**limited, limit="30 tokens per day for this key"))
+    assert named.denial == "rate_limit_exceeded: 30 tokens per day for this key"
+    assert read_line(line(**limited, limit="<script>")).denial == "rate_limit_exceeded"
+
+
+def test_a_model_that_a_refused_request_names_is_not_kept() -> None:
+    """Who has a key could else make up names without an end."""
+    prices = Prices({}, {"llama": "acme"})
+    told = {"refused_key": "k1", "refused_tenant": "globex", "reason": "model_not_found"}
+    assert series_of(read_line(line(**REFUSED | told, model="made-up")), prices) == Series("globex", "k1", "")
+    assert series_of(read_line(line(**REFUSED | told, model="llama")), prices) == Series("globex", "k1", "llama")
+    nobodys = read_line(line(**REFUSED, model="llama"))
+    assert series_of(nobodys, prices) == Series("acme", "", "llama")
+
+
 def test_an_unknown_usage_is_unmetered_unless_the_gateway_itself_answered() -> None:
     nothing = {"input_tokens": None, "output_tokens": None}
     assert read_line(line(**nothing)).unmetered
@@ -84,6 +123,10 @@ def test_an_unknown_usage_is_unmetered_unless_the_gateway_itself_answered() -> N
         {"status": 0, "flags": "DC", "details": "downstream_remote_disconnect", "upstream_host": None},
         {"status": 429},  # the provider's own
         {"metered": None},  # no model's route
+        {
+            "status": 503,
+            "details": "upstream_reset_before_response_started{remote_connection_failure|Connection refused}",
+        },
     ):
         assert not read_line(line(**nothing | free)).unmetered, free
 
@@ -139,6 +182,10 @@ def test_to_look_at_the_list_of_models_is_no_use_of_a_key() -> None:
 def test_costs_are_exact_and_unknown_prices_are_not_free() -> None:
     rates = Rates(Decimal("0.00000005"), Decimal("0.0000000000019"), Decimal("0.01"))
     assert rates.cost(1_000_000, 1_000_000) == (50_000 + 1.9) * 10**6 + 10**10
+    assert rates.cost(1_000, 0, 400) == rates.cost(1_000, 0), "no price of its own: as any other"
+    cheaper = replace(rates, cached=Decimal("0.00000001"))
+    assert cheaper.cost(1_000, 0, 400) == rates.cost(600, 0) + 400 * 10**4
+    assert [request(cached_tokens=many).cached_tokens for many in (1, 2)] == [1, 0]  # of one that went in
     tally = Tally()
     prices = Prices({("llama", "acme/pub-llama"): rates, ("other", "acme/pub-llama"): None}, {"llama": "acme"})
     tally.add([request(), request(model="other"), request(input_tokens=None, unmetered=True)], prices)

@@ -81,9 +81,7 @@ def translate(snapshot: Snapshot, settings: Settings) -> Translation:
         snapshot,
         Clusters(settings),
         security=attach("SecurityPolicy", snapshot, gateways, routes, lambda one: _security(one, snapshot)),
-        traffic=attach(
-            "BackendTrafficPolicy", snapshot, gateways, routes, lambda one: _traffic(one, settings.limiter is not None)
-        ),
+        traffic=attach("BackendTrafficPolicy", snapshot, gateways, routes, lambda one: _traffic(one, settings)),
         clients=attach("ClientTrafficPolicy", snapshot, gateways, routes, _client, targets=("Gateway",)),
         tls=read_tls_policies(snapshot, settings.ca_file or system_ca_file()),
         key_table=settings.key_table is not None,
@@ -135,9 +133,9 @@ def _security(one: Mapping[str, Any], snapshot: Snapshot) -> Authorization | Non
         return read_security_policy(one, snapshot)
 
 
-def _traffic(one: Mapping[str, Any], limiter: bool) -> Traffic:
+def _traffic(one: Mapping[str, Any], settings: Settings) -> Traffic:
     with readable():
-        return read_traffic_policy(one, limiter=limiter)
+        return read_traffic_policy(one, limiter=settings.limiter is not None, alone=settings.alone)
 
 
 def _client(one: Mapping[str, Any]) -> ClientSettings:

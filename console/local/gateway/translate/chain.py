@@ -3,8 +3,11 @@
     headers that clients may not send are removed, the client's address is that of its connection
     extract            the model, from the body; and keys that need no question, where a route says so
     ext_authz.…        the gates; each route names the one that it uses
+    short_limits_told, short_limits
+                       per second and minute, counted in Envoy; and what tells clients of them
+    ratelimit          other limits, where there is a service that counts them; else
     retry_after, local_ratelimit
-    ratelimit          global limits, where there is a service that counts them
+                       other local limits
     decompress         answers of models that came compressed: nobody could meter them
     meter              what an answer has cost
     override           the backend's name for the model, the place of its API
@@ -31,6 +34,7 @@ from console.local.gateway.translate.native import checking, uses_log
 from console.local.gateway.translate.replies import local_reply_config, openai_error_text
 from console.local.gateway.translate.security import BODY_HEADER, GATE_PREFIX, MODEL_HEADER, Gate, leave_alone
 from console.local.gateway.translate.settings import LIMITS_FILE, Settings
+from console.local.gateway.translate.short_limits import short_limits_filter, telling_filter
 
 _TYPE = "type.googleapis.com/envoy."
 _HCM = _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -103,15 +107,9 @@ def _connection_manager(port: int, gates: Sequence[Gate], settings: Settings) ->
         "http_filters": [
             extract_filter(checking(settings.key_table) if settings.key_table else ""),
             *(gate.filter() for gate in gates),
-            retry_after_filter(),
-            {
-                "name": FILTER_NAME,
-                "config_discovery": {
-                    "config_source": settings.source(LIMITS_FILE),
-                    "type_urls": [_TYPE + "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"],
-                },
-            },
-            *([global_limits_filter(settings.limiter)] if settings.limiter else []),
+            telling_filter(),
+            short_limits_filter(),
+            *([global_limits_filter(settings.limiter)] if settings.limiter else _other_local_limits(settings)),
             meter_filter(),
             override_filter(),
             decompress_filter(),
@@ -139,6 +137,18 @@ def _connection_manager(port: int, gates: Sequence[Gate], settings: Settings) ->
         "local_reply_config": local_reply_config(),
         "access_log": _access_log(settings),
     }
+
+
+def _other_local_limits(settings: Settings) -> list[dict[str, Any]]:
+    """What a service would count if there were one."""
+    limits = {
+        "name": FILTER_NAME,
+        "config_discovery": {
+            "config_source": settings.source(LIMITS_FILE),
+            "type_urls": [_TYPE + "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"],
+        },
+    }
+    return [retry_after_filter(), limits]
 
 
 def _client_headers(settings: Settings) -> dict[str, Any]:
@@ -177,6 +187,11 @@ def _access_log(settings: Settings) -> list[dict[str, Any]]:
         "body": f"%REQ({BODY_HEADER})%",
         "key": "%REQ(X-MODELDECK-KEY-ID)%",
         "tenant": "%REQ(X-MODELDECK-TENANT)%",
+        # Of a refusal: whose key it was, and why, as the authorizer or the limiter says.
+        "refused_key": "%RESP(X-MODELDECK-KEY-ID)%",
+        "refused_tenant": "%RESP(X-MODELDECK-TENANT)%",
+        "reason": "%RESP(X-MODELDECK-REASON)%",
+        "limit": "%RESP(X-MODELDECK-LIMIT)%",
         "status": "%RESPONSE_CODE%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "flags": "%RESPONSE_FLAGS%",
@@ -185,6 +200,7 @@ def _access_log(settings: Settings) -> list[dict[str, Any]]:
         "sent": "%BYTES_SENT%",
         "milliseconds": "%DURATION%",
         "input_tokens": f"%DYNAMIC_METADATA({METADATA}:llm_input_token)%",
+        "cached_tokens": f"%DYNAMIC_METADATA({METADATA}:llm_cached_input_token)%",
         "output_tokens": f"%DYNAMIC_METADATA({METADATA}:llm_output_token)%",
         "tokens": f"%DYNAMIC_METADATA({METADATA}:llm_total_token)%",
         "metered": f"%METADATA(ROUTE:{METADATA}:metered)%",

@@ -1,7 +1,9 @@
 """Global rate limits (Envoy Gateway v1alpha1, "GlobalRateLimit"): counted by a service, for any number of gateways.
 
 The limit is part of what Envoy asks the service (console/limits/descriptors.py), and the counter's name is made of the
-route and of what is counted; so a policy may be edited, and routes come and go, while every counter goes on.
+route and of what is counted; so a policy may be edited, and routes come and go, while every counter goes on. For that,
+a policy's local limits are counted there as well, but for those that have a slot in Envoy (short_limits.py): Envoy's
+other counters begin anew with each number of requests that it has not had before.
 """
 
 from __future__ import annotations
@@ -10,23 +12,24 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from console.limits.descriptors import REQUESTS, UNIT_SECONDS, Limit, constant_entries
+from console.limits.descriptors import DOMAIN, REQUESTS, UNIT_SECONDS, Limit, constant_entries
+from console.local.gateway.translate.limits import Limit as LocalLimit
 from console.local.gateway.translate.limits import read_selectors, selecting_actions
 from console.local.gateway.translate.metering import METADATA
 from console.local.gateway.translate.reading import Node, Unfit, Unsupported
 from console.local.gateway.translate.settings import LIMITER_CLUSTER, GlobalLimiter
 
 NO_GLOBAL_LIMITER = "no global rate limiter is configured for the local gateway"
-DOMAIN = "modeldeck"
 _TYPE = "type.googleapis.com/envoy."
 FILTER_NAME = "ratelimit"
 _OTHER_STAGE = 1  # a route's own rate_limits, at stage 0, are for the local limits
 _TIMEOUT = "1s"
 _MOST_RULES = 256
 _UNITS = tuple(unit.capitalize() for unit in UNIT_SECONDS)
+_UNITS_BY_SECONDS = {seconds: unit for unit, seconds in UNIT_SECONDS.items()}
 _METADATA_NAME = re.compile(r"[A-Za-z0-9._/-]{1,128}")
 
 
@@ -106,20 +109,39 @@ def read_global_limits(node: Node, policy: str, *, limiter: bool) -> tuple[Globa
         raise Unfit(f"{rules.at('rules')} is empty")
     if len(nodes) > _MOST_RULES:
         raise Unfit(f"{rules.at('rules')} has {len(nodes)} rules, and {_MOST_RULES} are possible")
+    return _apart(_read_rule(rule, policy) for rule in nodes)
+
+
+def counted_by_service(limits: Iterable[LocalLimit]) -> tuple[GlobalLimit, ...]:
+    """Local limits as the service counts them: beside the global ones of the same policy, never together with them."""
+    return _apart(
+        GlobalLimit(
+            Limit(one.requests, _UNITS_BY_SECONDS[one.seconds]),
+            "",
+            # What is left over stays the same counter, whatever the other rules of the policy become.
+            f"local{':otherwise' if one.otherwise else _digest(one.conditions)}",
+            one.distinct,
+            one.conditions,
+            Cost(),
+            None,
+        )
+        for one in limits
+    )
+
+
+def _apart(rules: Iterable[GlobalLimit]) -> tuple[GlobalLimit, ...]:
+    """Two rules that count the same for the same have a counter each, as they have in Envoy Gateway."""
     limits: list[GlobalLimit] = []
     seen: dict[Any, int] = {}
-    for rule in nodes:
-        one = _read_rule(rule, policy)
-        # Two rules that count the same for the same have a counter each, as they have in Envoy Gateway.
+    for one in rules:
         same = (one.limit.unit, one.shared, one.which, one.distinct, one.response and one.response.key)
         seen[same] = seen.get(same, 0) + 1
-        limits.append(one if seen[same] == 1 else _numbered(one, seen[same]))
+        limits.append(one if seen[same] == 1 else replace(one, which=f"{one.which}#{seen[same]}"))
     return tuple(limits)
 
 
-def _numbered(one: GlobalLimit, number: int) -> GlobalLimit:
-    which = f"{one.which}#{number}"
-    return GlobalLimit(one.limit, one.shared, which, one.distinct, one.conditions, one.request, one.response)
+def _digest(conditions: tuple[dict[str, Any], ...]) -> str:
+    return hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:8] if conditions else ""
 
 
 def _read_rule(rule: Node, policy: str) -> GlobalLimit:
@@ -135,11 +157,10 @@ def _read_rule(rule: Node, policy: str) -> GlobalLimit:
         raise Unsupported(f"{rule.at('clientSelectors')}: a header of that name is not supported by the local gateway")
     cost = rule.node("cost")
     cost.only("request", "response")
-    which = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:8] if conditions else ""
     return GlobalLimit(
         limit,
         f"policy {policy}" if rule.flag("shared", False) else "",
-        which,
+        _digest(conditions),
         distinct,
         conditions,
         _read_cost(cost.node("request")) if cost.has("request") else Cost(),

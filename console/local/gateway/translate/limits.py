@@ -1,17 +1,20 @@
 """Local rate limits that outlive every change of routes (Envoy Gateway v1alpha1, "LocalRateLimit").
 
-Envoy's local_ratelimit filter forgets all its counters when its own configuration changes, so that configuration must
-not know routes, policies or keys. It holds *tiers* only: so many requests per so much time, counted apart by a bucket's
-name and by header values, both of them wildcards. A route names the tier and the bucket of its limit in its
-``rate_limits``; publishing a model, or a policy whose tier is there already, leaves every counter alone.
+What Envoy counts without knowing any number is in short_limits.py, and the rest is counted by a rate-limit service
+(global_limits.py): the filter here is for a gateway that has none. Envoy forgets all its counters when the filter's own
+configuration or its listener changes, so that configuration must not know routes, policies or keys. It holds *tiers*
+only: so many requests per so much time, counted apart by a bucket's name and by header values, both of them wildcards.
+A route names the tier and the bucket of its limit in its ``rate_limits``; publishing a model, or a policy whose tier is
+there already, leaves every counter alone. A number of requests that is new does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from console.limits.descriptors import value_name
 from console.local.gateway.translate.reading import Node, Unfit, Unsupported
 
 _TYPE = "type.googleapis.com/envoy."
@@ -45,7 +48,7 @@ class Tier:
     def descriptor(self) -> dict[str, Any]:
         """envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor; an entry without a value is a wildcard."""
         entries = [{"key": "tier", "value": self.name}, {"key": "bucket"}]
-        entries += [{"key": f"value{index}"} for index in range(self.values)]
+        entries += [{"key": value_name(index)} for index in range(self.values)]
         entries += [{"key": f"condition{index}", "value": "holds"} for index in range(self.conditions)]
         bucket = {
             "max_tokens": self.requests,
@@ -61,6 +64,7 @@ class Limit:
 
     distinct    headers of which every value has a bucket of its own; a request without one is not limited by the rule
     conditions  envoy.config.route.v3.HeaderMatchers (with ``expect``) that all must hold for the rule to count
+    otherwise   it counts what no other rule of the policy counts; its conditions say so
     """
 
     index: int
@@ -68,6 +72,7 @@ class Limit:
     seconds: int
     distinct: tuple[str, ...] = ()
     conditions: tuple[dict[str, Any], ...] = field(default=())
+    otherwise: bool = False
 
     @property
     def tier(self) -> Tier:
@@ -86,7 +91,7 @@ class Limit:
 def selecting_actions(distinct: Iterable[str], conditions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """envoy.config.route.v3.RateLimit.Actions that name the values, and yield nothing where a condition fails."""
     actions: list[dict[str, Any]] = [
-        {"request_headers": {"header_name": name, "descriptor_key": f"value{index}"}}
+        {"request_headers": {"header_name": name, "descriptor_key": value_name(index)}}
         for index, name in enumerate(distinct)
     ]
     actions += [
@@ -124,7 +129,7 @@ def read_limits(node: Node) -> tuple[Limit, ...]:
         # Envoy Gateway: the rule without selectors counts the requests that no other rule counts.
         others = [one for one in limits if one is not defaults[0]]
         negations = tuple(_negation(one, local) for one in others)
-        default = Limit(defaults[0].index, defaults[0].requests, defaults[0].seconds, (), negations)
+        default = replace(defaults[0], conditions=negations, otherwise=True)
         limits = [default if one is defaults[0] else one for one in limits]
     return tuple(limits)
 

@@ -1,5 +1,6 @@
 -- What has an answer cost? Reads the usage that OpenAI's API tells, in JSON and in event streams, as it passes by, and
--- notes it as dynamic metadata: llm_input_token, llm_output_token, llm_total_token. Where they are not, it is not known.
+-- notes it as dynamic metadata: llm_input_token, llm_output_token, llm_total_token; llm_cached_input_token, a part of the
+-- first, where a provider read some of it from its cache. Where they are not, it is not known.
 
 local NAMESPACE = "io.envoy.ai_gateway"
 local LONGEST_USAGE = 16384
@@ -28,7 +29,13 @@ local function counted(text)
   if input > MOST_TOKENS or total > MOST_TOKENS then
     return nil
   end
-  return { input = input, output = output or math.max(0, total - input), total = total }
+  local cached = tonumber(string.match(text, '"cached_tokens"%s*:%s*(%d+)') or 0)
+  return {
+    input = input,
+    output = output or math.max(0, total - input),
+    total = total,
+    cached = cached > 0 and cached <= input and cached or nil,
+  }
 end
 
 -- A reader of one JSON text that comes in pieces: it remembers the usage at the top, or in a top-level "response".
@@ -129,6 +136,9 @@ local function note(handle, costs, usage)
   metadata:set(NAMESPACE, "llm_input_token", usage.input)
   metadata:set(NAMESPACE, "llm_output_token", usage.output)
   metadata:set(NAMESPACE, "llm_total_token", usage.total)
+  if usage.cached then
+    metadata:set(NAMESPACE, "llm_cached_input_token", usage.cached)
+  end
   for key, kind in pairs(costs or {}) do
     metadata:set(NAMESPACE, key, usage[kind])
   end

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from console.limits.descriptors import bucket_of
 from console.local.gateway.snapshot import GATEWAY_API, Key, Object, Snapshot, key_of, namespace_of, seniority
 from console.local.gateway.translate.ai import AiBackend, AiRule, is_generated
 from console.local.gateway.translate.attachment import Policies
@@ -30,6 +31,12 @@ from console.local.gateway.translate.metering import METER_FILTER, meter_setting
 from console.local.gateway.translate.reading import Node, Unfit, Unsupported, envoy_duration, readable
 from console.local.gateway.translate.replies import openai_error_text
 from console.local.gateway.translate.security import Authorization, Gate, leave_alone
+from console.local.gateway.translate.short_limits import (
+    TELLING_FILTER,
+    ShortLimit,
+    short_limits_metadata,
+    telling_settings,
+)
 from console.local.gateway.translate.tls import TlsPolicies, UpstreamTls
 from console.local.gateway.translate.traffic import Traffic
 
@@ -194,11 +201,15 @@ class _Compiler:
     @property
     def _bucket(self) -> str:
         """Whose counters those of this rule are."""
-        return f"{key_of(self._route).place}/{self._index}"
+        return bucket_of(key_of(self._route).place, self._index)
 
     @property
     def _limits(self) -> tuple[GlobalLimit, ...]:
         return self._traffic.value.global_limits if self._traffic and self._traffic.value else ()
+
+    @property
+    def _short_limits(self) -> tuple[ShortLimit, ...]:
+        return self._traffic.value.short_limits if self._traffic and self._traffic.value else ()
 
     @property
     def _charges(self) -> bool:
@@ -211,18 +222,22 @@ class _Compiler:
         return self._ai is not None or self._charges
 
     def _counting(self) -> dict[str, Any]:
-        """What is told to the global limits and to the meter."""
+        """What is told to the limits and to the meter."""
         told = {GLOBAL_LIMITS_FILTER: global_limits_settings(self._limits, self._bucket)} if self._limits else {}
+        if self._short_limits:
+            told[TELLING_FILTER] = telling_settings(self._short_limits)
         if self._meters:
             told[METER_FILTER] = meter_settings(self._ai.costs if self._ai else {})
         return told
 
     def _metadata(self) -> dict[str, Any]:
-        """What is said of metering, and of keys that the listener may check by itself."""
+        """What is said of limits, of metering, and of keys that the listener may check by itself."""
         authorization = self._security.value if self._security else None
         native = authorization.native_metadata() if authorization is not None and self._plan.key_table else None
         asks = self._charges or (self._ai is not None and bool(self._ai.costs))
         parts = [native] if native is not None else []
+        if self._short_limits:
+            parts.append(short_limits_metadata(self._short_limits, self._bucket))
         if self._meters:
             parts.append(metering_metadata(ask=asks))
         told: dict[str, dict[str, Any]] = {}

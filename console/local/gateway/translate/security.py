@@ -81,7 +81,9 @@ class Gate:
         }
 
 
-STANDARD_GATE = Gate(tuple(sorted({"authorization", "content-type", "x-forwarded-for", "x-request-id"} | _OWN_HEADERS)))
+STANDARD_GATE = Gate(
+    tuple(sorted({"authorization", "content-type", "x-forwarded-for", "x-request-id"} | _OWN_HEADERS)), status=503
+)
 """What Modeldeck's own policies ask for. Its filter is always there: a listener that gets a new filter drains."""
 
 

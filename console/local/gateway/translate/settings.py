@@ -35,6 +35,8 @@ class Settings:
                         (Envoy Gateway's 32 KiB)
     access_log          where Envoy writes one JSON line per request; None for none
     limiter             who counts what policies limit globally; None: such policies are refused
+    alone               whether no other Envoy serves the same Gateways: global limits per second and minute are counted
+                        in this one then, as local ones are
     ca_file             the certificates that ``wellKnownCACertificates: System`` means
     key_table           where the authorizer writes what may pass without a question; None: it is always asked
     """
@@ -48,6 +50,7 @@ class Settings:
     ca_file: Path | None = None
     limiter: GlobalLimiter | None = None
     key_table: Path | None = None
+    alone: bool = False
 
     def routes_file(self, name: str) -> str:
         return f"rds-{name}.json"

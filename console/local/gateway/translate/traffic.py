@@ -7,9 +7,10 @@ from typing import Any
 
 from console.local.gateway.snapshot import Object, key_of
 from console.local.gateway.translate.attachment import TARGET_FIELDS
-from console.local.gateway.translate.global_limits import GlobalLimit, read_global_limits
+from console.local.gateway.translate.global_limits import GlobalLimit, counted_by_service, read_global_limits
 from console.local.gateway.translate.limits import Limit, read_limits
 from console.local.gateway.translate.reading import Node, Unfit, envoy_duration, spec_of
+from console.local.gateway.translate.short_limits import ShortLimit, in_envoy
 
 _TRIGGERS = {
     "5xx": "5xx",
@@ -35,14 +36,16 @@ _RETRY_PRIORITY = "type.googleapis.com/envoy.extensions.retry.priority.previous_
 class Traffic:
     """What a policy says.
 
-    limits           counted by Envoy itself
-    global_limits    counted by the rate-limit service
+    short_limits     counted by Envoy itself
+    limits           the other local ones, where there is no rate-limit service
+    global_limits    counted by that service
     request_timeout  seconds, where the route itself says nothing
     route            fields of envoy.config.route.v3.RouteAction
     cluster          fields of envoy.config.cluster.v3.Cluster
     connections      fields of envoy.config.core.v3.HttpProtocolOptions of the upstream
     """
 
+    short_limits: tuple[ShortLimit, ...] = ()
     limits: tuple[Limit, ...] = ()
     global_limits: tuple[GlobalLimit, ...] = ()
     request_timeout: float | None = None
@@ -51,11 +54,12 @@ class Traffic:
     connections: dict[str, Any] = field(default_factory=dict)
 
 
-def read_traffic_policy(one: Object, *, limiter: bool = False) -> Traffic:
+def read_traffic_policy(one: Object, *, limiter: bool = False, alone: bool = False) -> Traffic:
     """What a policy says.
 
     Args:
         limiter: whether there is a service that counts global limits
+        alone: `Settings.alone`
 
     Raises:
         Unfit: it cannot be honoured.
@@ -79,9 +83,14 @@ def read_traffic_policy(one: Object, *, limiter: bool = False) -> Traffic:
     limits.only("type", "local", "global")
     if spec.has("rateLimit") and not limits.has("local") and not limits.has("global"):
         raise Unfit(f"{limits.at('local')} and {limits.at('global')} are missing")
+    by_service = read_global_limits(limits, key_of(one).place, limiter=limiter)
+    short, local, by_service = in_envoy(read_limits(limits), by_service, alone=alone)
+    if limiter:
+        local, by_service = (), (*by_service, *counted_by_service(local))
     return Traffic(
-        read_limits(limits),
-        read_global_limits(limits, key_of(one).place, limiter=limiter),
+        short,
+        local,
+        by_service,
         http.seconds("requestTimeout"),
         route,
         _cluster(timeout.node("tcp"), spec.node("circuitBreaker")) | _health(spec),
