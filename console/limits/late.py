@@ -53,14 +53,11 @@ class LateCharges:
         """
         while self._kept:
             batch = dict(itertools.islice(self._kept.items(), _AT_ONCE))
-            for name in batch:
-                del self._kept[name]
-            try:
-                await self._counters.charge_late([(*name, hits) for name, hits in batch.items()])
-            except BaseException:
-                for name, hits in batch.items():
-                    self._add(name, hits)
-                raise
+            await self._counters.charge_late([(*name, hits) for name, hits in batch.items()])
+            for name, hits in batch.items():
+                rest = self._kept.pop(name, 0) - hits  # more may have come meanwhile
+                if rest > 0:
+                    self._kept[name] = rest
 
     async def stop(self) -> None:
         """A last attempt."""
