@@ -32,7 +32,7 @@ from console.keys.types import Generation, Key, text_of
 from console.keys.unwritten import behind as behind_of
 from console.keys.unwritten import set_behind
 from console.operations.types import Step
-from console.outcome import Ending, ModeldeckError, Outcome, Refusal
+from console.outcome import Ending, ModeldeckError, Outcome, Refusal, counted
 
 _CHUNK = 500
 _SUPERFLUOUS = "to be removed"
@@ -87,7 +87,8 @@ async def restore(call: Call) -> Outcome:
         for one in lost:
             if one.kept is not None and not one.why_not:
                 call.emit(f"? {one.key} {_may(one.key)}")
-        told = f"{len(rows) - hopeless} parts of {sum(not one.why_not for one in lost)} keys would be written"
+        keys = counted(sum(not one.why_not for one in lost), "key")
+        told = f"{counted(len(rows) - hopeless, 'part')} of {keys} would be written"
         told = f"{told}, {hopeless} cannot be restored" if hopeless else told if rows else whole
         told = f"the suspension of {', '.join(suspended)} would be written; {told}" if suspended else told
         return Outcome(Ending.DONE, f"{told}; nothing was changed", data=suspension_rows(suspended) + rows)

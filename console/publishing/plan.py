@@ -151,7 +151,7 @@ class Planner:
         except Refusal as problem:
             return str(problem)
         if current is None:
-            return f"drift: {PUBLISHED_KEY} has no entry {publication.name}; publishing it again repairs that"
+            return f"drift: {PUBLISHED_KEY} has no entry {publication.name}; modeldeck publications repair puts it back"
         if current != grant_for(publication).as_json():
             return f"drift: {PUBLISHED_KEY} leads {publication.name} to {_endpoint(current)}"
         return None

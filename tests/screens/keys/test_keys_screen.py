@@ -156,7 +156,7 @@ async def test_what_redis_has_lost_is_shown_and_written_again_on_request() -> No
         "digest": "7bb36eb20cfe",
         "not_after": None,
     }
-    plan = Outcome(Ending.DONE, "1 parts of 1 keys would be written; nothing was changed", data=[
+    plan = Outcome(Ending.DONE, "1 part of 1 key would be written; nothing was changed", data=[
         row | {"where": "Redis", "state": "missing"}
     ])  # fmt: skip
     script = world.world()
