@@ -19,7 +19,7 @@ from console.publishing.plan import check_name, check_tenant
 from console.publishing.planned import another_managers, as_asked, planned, refuse_without_plan
 from console.publishing.showing import planner_of, status_of
 from console.publishing.steps import as_arguments
-from console.publishing.tenants import check_quota
+from console.publishing.tenants import check_quota, check_standing
 from console.publishing.types import (
     LIMIT_OPTIONS,
     Access,
@@ -78,6 +78,7 @@ async def bring_about(
         await _within_quota(call, publication, before)
         return await _bring_about(call, publication, before, f"update {publication.name}", warnings, reasons)
     await check_quota(call, publication.tenant, rpm=publication.limits.requests_per_minute, adds=1)
+    await check_standing(call, publication.tenant)
     name, tenant = publication.name, publication.tenant
     title = f"publish {publication.origin.name} as {name} for {tenant}"
     plan = await (await planner_of(call)).to_publish(call.permit, publication, title, warnings)
@@ -260,6 +261,8 @@ async def _bring_about(
     take_over = bool(call.values.get("take_over"))
     plan = await planner.to_publish(call.permit, publication, title, warnings, before=before, take_over=take_over)
     plan = dataclasses.replace(plan, reasons=tuple(reasons))
+    if not plan.changes_nothing:
+        await check_standing(call, publication.tenant)
     if call["plan"]:
         return as_asked(call, plan, publication)
     if plan.conflicts:

@@ -20,6 +20,7 @@ from console.publishing.handlers import refuse_busy
 from console.publishing.manifests import credential_of, manifests
 from console.publishing.plan import grant_for
 from console.publishing.steps import as_arguments
+from console.publishing.tenants import check_standing
 from console.publishing.types import (
     Effect,
     FieldChange,
@@ -51,6 +52,7 @@ async def repair(call: Call) -> Outcome:
             code="OBJECT_EXISTS",
             then="give it back by hand, or remove it, and run this again",
         )
+    await check_standing(call, publication.tenant)
     call.emit(plan)
     about = _about(call)
     whole = about | {"publication": as_arguments(publication)}
@@ -101,6 +103,7 @@ async def adopt(call: Call) -> Outcome:
     plan = Plan(f"adopt {told}", publication, (spec,), tuple(f"{item.name} is left: {item.detail}" for item in items))
     if call["plan"]:
         return _planned(plan)
+    await check_standing(call, publication.tenant)
     call.emit(plan)
     about = _about(call)
     whole = about | {"publication": as_arguments(after)}

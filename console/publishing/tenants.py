@@ -11,7 +11,7 @@ from console.call import Call
 from console.k8s.types import LABEL_TENANT, NAMESPACE, Object, Ref
 from console.keys import book as keys
 from console.keys.quotas import MAX_PUBLICATIONS, MAX_RPM, Quota, check, quota_of
-from console.outcome import Ending, Outcome, Refusal, counted
+from console.outcome import Ending, Outcome, Refusal, conflict, counted
 from console.publishing import book
 
 
@@ -92,6 +92,20 @@ async def check_number(call: Call, tenant: str, *, adds: int) -> None:
         Refusal: they would be too many; the sentence says how many fit. Or the quota cannot be read.
     """
     await _judge_number(call, tenant, await _quota(call, tenant), adds)
+
+
+async def check_standing(call: Call, tenant: str) -> None:
+    """Refuse to bring anything about for a tenant that is suspended: no request of its own could prove it.
+
+    Raises:
+        Refusal: it is suspended, as far as the database and Redis tell.
+    """
+    if (await suspensions.standing(call.services)).state(tenant) != suspensions.ACTIVE:
+        raise conflict(
+            f"tenant {tenant} is suspended: no request could prove what is published for it; nothing was changed",
+            code="TENANT_SUSPENDED",
+            then=f"modeldeck tenants resume {tenant}",
+        )
 
 
 async def _quota(call: Call, tenant: str) -> Quota:

@@ -33,7 +33,7 @@ from console.outcome import Ending, Failure
 from console.publishing import holders
 from console.publishing.types import Effect, Plan
 from console.services import Services
-from tests.support.stack import ADMIN, Running, fault_at
+from tests.support.stack import ADMIN, MODEL, Running, fault_at
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -407,6 +407,7 @@ async def test_an_update_fails_no_request(stack: Running) -> None:
     async def load() -> None:
         while not stop.is_set():
             statuses.append((await stack.chat(key, "llama")).status_code)
+            await asyncio.sleep(0.01)
 
     callers = [asyncio.create_task(load()) for _ in range(4)]
     for values in ({"rpm": "90000"}, {"timeout": "120"}, {"no_rpm": True}, {"rpm": "80000", "timeout": "300"}):
@@ -439,6 +440,33 @@ async def test_a_tenants_quota_holds_for_what_is_published_and_for_its_limits(st
         assert (row["publications"], row["max_rpm"]) == ("1/1", 60)
     finally:
         await annotate({})
+
+
+async def test_nothing_is_brought_about_for_a_suspended_tenant_and_what_is_there_can_still_go(stack: Running) -> None:
+    """Its live probe would be refused: that is said before anything is changed."""
+    assert (await stack.publish("there")).ending is Ending.DONE
+    assert (await stack.do("tenants.suspend", tenant="acme")).ending is Ending.DONE
+    try:
+        assert (await stack.publish("there")).ending is Ending.UNCHANGED
+        cluster = await stack.cluster()
+        await cluster.delete(system_permit("somebody"), Ref(SECURITY_POLICY, "pub-there", "acme"))
+        objects, operations = await stack.objects(*EVERY_KIND), await stack.do("operations.list")
+        for action, values in (
+            ("publish", {"name": "new", "model": MODEL, "tenant": "acme"}),
+            ("publish", {"name": "new", "model": MODEL, "tenant": "acme", "plan": True}),
+            ("publish", {"name": "there", "model": MODEL, "tenant": "acme"}),
+            ("update", {"name": "there", "rpm": "60"}),
+            ("publications.repair", {"name": "there"}),
+        ):
+            outcome = await stack.do(action, **values)
+            assert (outcome.ending, outcome.code) == (Ending.REFUSED, "TENANT_SUSPENDED"), action
+            assert outcome.then == "modeldeck tenants resume acme"
+        assert await stack.objects(*EVERY_KIND) == objects
+        assert len((await stack.do("operations.list")).data) == len(operations.data)
+        assert (await stack.do("unpublish", name="there")).ending is Ending.DONE
+    finally:
+        assert (await stack.do("tenants.resume", tenant="acme")).ending is Ending.DONE
+    assert (await stack.publish("new")).ending is Ending.DONE
 
 
 async def test_no_key_is_left_with_a_model_that_goes_or_never_came(stack: Running) -> None:
