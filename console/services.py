@@ -132,12 +132,16 @@ class Services:
         return Guard(self._policy(), reviewer=self._reviewer, log=await self.audit() if records else None)
 
     async def http(self) -> httpx.AsyncClient:
-        """For short questions to the gateway; opened once, for its certificates take 80 ms to load."""
+        """For short questions to the gateway."""
 
         async def open_client() -> httpx.AsyncClient:
             import httpx
 
-            return await asyncio.to_thread(httpx.AsyncClient, timeout=5, trust_env=False)
+            from console.tls import trusted
+
+            # In a thread, for it reads the certificates.
+            verify = await asyncio.to_thread(trusted)
+            return httpx.AsyncClient(timeout=5, trust_env=False, verify=verify)
 
         return await self._once("http", open_client)
 

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import httpx
 from console.local.layout import write_private
 from console.local.process import Child
 from console.outcome import Failure, TimedOut, Unavailable
+from console.tls import trusted
 
 VERSION = "1.40"
 LISTENERS_FILE = "lds.json"
@@ -333,10 +333,10 @@ class Envoy:
 
     async def _ask(self, method: str, path: str) -> httpx.Response:
         if self._admin is None:
-            # A connection per question, for Envoy may be a new one; and no certificates to load for a local socket.
+            # A connection per question, for Envoy may be a new one.
             transport = httpx.AsyncHTTPTransport(
                 uds=str(self._socket),
-                verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+                verify=trusted(),
                 limits=httpx.Limits(max_keepalive_connections=0),
             )
             self._admin = httpx.AsyncClient(

@@ -29,6 +29,7 @@ from console.outcome import Ending, Outcome
 from console.rendering import progress_line
 from console.services import Services
 from console.terminal.text import safe
+from console.tls import trusted
 
 PROVIDERS = ("openrouter", "together", "deepinfra")
 TENANT = "acme"
@@ -76,7 +77,9 @@ class Journey:
         self._say = say
         self._data = data
         self._principal = Principal.of_this_terminal(role=Role.ADMIN, tenants=None, via="demo")
-        self._client = httpx.AsyncClient(base_url=services.profile.gateway.url, timeout=20, trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=services.profile.gateway.url, timeout=20, trust_env=False, verify=trusted()
+        )
         self._events: list[FeedEvent] = []
         self._heard = asyncio.Event()
         self._issued: list[str] = []

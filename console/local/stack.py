@@ -37,6 +37,7 @@ from console.operations.recovery import recover_forever
 from console.outcome import Failure, Refusal, TimedOut, Unavailable
 from console.services import Services
 from console.sync.service import look_after
+from console.tls import trusted
 from console.usage.collecting import collect_forever
 
 _SHARED = "samples"  # the upstream of every provider that has none of its own
@@ -427,7 +428,7 @@ class Stack:
     async def _get(url: str) -> None:
         """Raises `Unavailable` unless a GET is answered with 200."""
         try:
-            async with httpx.AsyncClient(timeout=3, trust_env=False) as client:
+            async with httpx.AsyncClient(timeout=3, trust_env=False, verify=trusted()) as client:
                 answer = await client.get(url)
         except httpx.HTTPError as problem:
             raise Unavailable(f"{url} does not answer: {type(problem).__name__}") from None

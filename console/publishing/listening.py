@@ -74,11 +74,14 @@ async def ask(base: str, name: str) -> Heard:
     """Ask whoever answers at a URL as an InferenceService of that name would."""
     import httpx
 
+    from console.tls import trusted
+
     paths = [*(f"{prefix}/models" for prefix in OPENAI_PREFIXES), _V2_READY, f"/v1/models/{name}"]
     async with httpx.AsyncClient(
         base_url=base,
         follow_redirects=False,
         trust_env=False,
+        verify=trusted(),
         timeout=ANSWER_SECONDS,
         headers={"accept": "application/json", "accept-encoding": "identity"},
     ) as client:

@@ -116,12 +116,15 @@ async def ask(key: str, asked: ClientRequest, profile: Profile) -> ProbeResult:
     """
     import httpx
 
+    from console.tls import trusted
+
     started, pause = time.monotonic(), _FIRST_PAUSE
     async with httpx.AsyncClient(
         base_url=profile.gateway.url,
         headers={**asked.headers, "authorization": f"Bearer {key}"},
         timeout=_ANSWER_SECONDS,
         trust_env=False,
+        verify=trusted(),
     ) as client:
         while True:
             request = client.build_request(asked.method, asked.path, json=asked.body)

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +27,7 @@ from console.sync.problems import FetchProblem, retry_after, status_problem
 from console.sync.providers.base import Page, ProviderSpec, SinglePage
 from console.sync.records import NotAList, RecordReader
 from console.sync.types import Limits, ProviderOutcome
+from console.tls import trusted
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -87,7 +86,7 @@ class Fetcher:
         # Never through a proxy of the environment to a server on this machine.
         direct = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
         self._client = httpx.AsyncClient(
-            verify=_trusted(),
+            verify=trusted(),
             timeout=httpx.Timeout(limits.silence_seconds, connect=limits.connect_seconds),
             follow_redirects=False,
             mounts=direct,
@@ -295,12 +294,6 @@ class Fetcher:
                 "TOO_MANY",
                 f"the list of {spec.name} has more than {limits.records} records; reading was stopped",
             )
-
-
-@functools.cache
-def _trusted() -> ssl.SSLContext:
-    """The certificates that this machine trusts; reading them takes 20 ms, and once is enough."""
-    return httpx.create_ssl_context()
 
 
 def _usable(spec: ProviderSpec, credential: SecretStr | None) -> str:

@@ -25,6 +25,7 @@ from console.k8s.types import ENDPOINT_SLICE, INFERENCE_SERVICE, LLM_INFERENCE_S
 from console.local.gateway.snapshot import annotations_of, being_deleted, generation_of, labels_of, namespace_of
 from console.local.gateway.statuses import Status, differs, timed
 from console.outcome import Failure, ModeldeckError
+from console.tls import trusted
 
 log = logging.getLogger("modeldeck.kserve")
 
@@ -138,7 +139,7 @@ class KServe:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _run(self) -> None:
-        async with httpx.AsyncClient(timeout=_PROBE_TIMEOUT_SECONDS, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=_PROBE_TIMEOUT_SECONDS, trust_env=False, verify=trusted()) as client:
             while True:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._seconds)

@@ -22,6 +22,7 @@ from console.access.types import digest_of
 from console.config import AccessRules
 from console.local.ports import free_ports
 from console.local.valkey import Valkey
+from console.tls import trusted
 from tests.support.waiting import until
 
 GRANT = {"endpoint_id": "e1", "model_id": "m1", "project_id": "p1"}
@@ -34,7 +35,7 @@ async def serving(valkey: Valkey, reads: Literal["header", "body"]) -> AsyncIter
     rules = AccessRules(fail_static_seconds=0.3)
     listening = Listening(("127.0.0.1", port))
     task = asyncio.create_task(serve(valkey.gateway_client(), rules, listening=listening, reads=reads))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=trusted()) as client:
 
         async def healthy() -> bool:
             try:

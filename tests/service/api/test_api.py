@@ -22,6 +22,7 @@ from console.guard import Danger, Principal, Role
 from console.local.valkey import Valkey
 from console.services import Services
 from console.serving import Serving
+from console.tls import trusted
 from tests.support.profiles import profile_for
 from tests.support.samples import samples_in_a_thread
 from tests.support.waiting import until
@@ -53,7 +54,7 @@ class Api:
             token = self.tokens.get("admin") or await self.token("admin")
         given = {"authorization": f"Bearer {token}"} if token else {}
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, verify=trusted(), timeout=30) as client:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             return await client.request(method, path, content=content, headers=given | named)
 

@@ -16,7 +16,7 @@ from schemathesis.core.failures import AcceptedNegativeData, FailureGroup
 
 from console.api.app import ApiLimits, create_app
 from console.serving import Serving
-from tests.support.stack import Running, running_stack
+from tests.support.stack import TWO_PROVIDERS, Running, running_stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 WIDE = ApiLimits(per_second=10_000, burst=10_000, unknown_per_second=10_000, unknown_burst=10_000)
@@ -32,7 +32,7 @@ token is tested in test_api.py, by itself."""
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Running, str]]:
-    async with running_stack(tmp_path_factory.mktemp("stack")) as running:
+    async with running_stack(tmp_path_factory.mktemp("stack"), synced=TWO_PROVIDERS) as running:
         assert (await running.publish()).ending.good
         serving = Serving(create_app(running.services, WIDE))
         await serving.start()

@@ -17,6 +17,7 @@ import httpx
 import yaml
 
 from console.local.kube import ADMIN, CONTROLLER, PUBLISHER, VIEWER, Identity, publisher
+from console.tls import trusted
 
 Object = dict[str, Any]
 
@@ -68,7 +69,7 @@ class Http:
 
     def __init__(self, url: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.client = httpx.AsyncClient(base_url=url, headers=headers, timeout=20, trust_env=False)
+        self.client = httpx.AsyncClient(base_url=url, headers=headers, timeout=20, trust_env=False, verify=trusted())
 
     async def __aenter__(self) -> Http:
         return self

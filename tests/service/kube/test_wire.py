@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console.local.kube import KubeServer
+from console.tls import trusted
 from tests.service.kube.driving import (
     APPLY,
     JSON_PATCH,
@@ -404,7 +405,7 @@ async def test_a_client_that_hangs_up_does_no_harm(server: KubeServer, http: Htt
 
 
 async def test_tokens_do_not_show(server: KubeServer) -> None:
-    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=trusted()) as client:
         answer = await client.get(ROUTES, headers={"Authorization": "Bearer something-secret"})
     assert "something-secret" not in answer.text
     assert not any(token in repr(vars(server)) for token in TOKENS)

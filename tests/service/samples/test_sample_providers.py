@@ -12,6 +12,7 @@ import pytest
 from console.local.samples import faults, source
 from console.local.samples.providers import BIG, SLUGS, SampleProviders
 from console.local.samples.wire import FORMATS
+from console.tls import trusted
 
 TOKEN = "sample-token"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -27,7 +28,7 @@ async def samples() -> AsyncIterator[SampleProviders]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(headers=BEARER, timeout=20, trust_env=False) as opened:
+    async with httpx.AsyncClient(headers=BEARER, timeout=20, trust_env=False, verify=trusted()) as opened:
         yield opened
 
 
@@ -132,7 +133,7 @@ async def test_pages_hold_every_model_once(samples: SampleProviders, client: htt
 async def test_who_wants_a_token_wants_it_in_its_own_header(samples: SampleProviders, slug: str) -> None:
     form = FORMATS[slug]
     url = samples.base_url(slug) + form.path
-    async with httpx.AsyncClient(trust_env=False) as anybody:
+    async with httpx.AsyncClient(trust_env=False, verify=trusted()) as anybody:
         codes = [
             (await anybody.get(url, headers=headers)).status_code
             for headers in ({}, {form.header: form.prefix + "wrong"}, {form.header: form.prefix + TOKEN})
@@ -141,7 +142,7 @@ async def test_who_wants_a_token_wants_it_in_its_own_header(samples: SampleProvi
 
 
 async def test_of_the_three_big_ones_only_together_wants_a_token(samples: SampleProviders) -> None:
-    async with httpx.AsyncClient(trust_env=False) as anybody:
+    async with httpx.AsyncClient(trust_env=False, verify=trusted()) as anybody:
         codes = [(await get(anybody, samples, slug)).status_code for slug in ("openrouter", "deepinfra", "together")]
         wrong = await get(anybody, samples, "together", headers={"authorization": "Bearer wrong"})
     assert codes == [200, 200, 401]
