@@ -43,7 +43,9 @@ async def nothing_is_left(home: Path) -> None:
     await until(lambda: not processes_of(home) + processes_of(temporary_of(home)), within=10, what="processes end")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=lambda v: str(v))
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.soak)], ids=str
+)
 async def test_a_signal_in_the_middle_leaves_nothing(
     demo: Background, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -62,7 +64,7 @@ async def test_a_signal_while_it_starts_leaves_nothing(demo: Background, tmp_pat
 
 async def test_the_end_of_the_stacks_process_is_told_at_once(demo: Background, tmp_path: Path) -> None:
     directory = Path(demo.until(r"stack in (\S+)")[1])
-    demo.until("create a key")
+    demo.until("sync again")
     state = read_json(Layout(directory).state)
     assert state is not None
     os.kill(state["pid"], signal.SIGKILL)
@@ -72,7 +74,7 @@ async def test_the_end_of_the_stacks_process_is_told_at_once(demo: Background, t
 
 
 async def test_a_killed_demo_takes_its_stack_along(demo: Background, tmp_path: Path) -> None:
-    demo.until("create a key")
+    demo.until("sync the catalog")
     demo.signal(signal.SIGKILL)
     demo.wait()
     await until(lambda: not processes_of(temporary_of(tmp_path)), within=20, what="the leashes end everything")

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.stack import MODEL, Running, running_stack
+from tests.support.stack import MODEL, TWO_PROVIDERS, Running, running_stack
 
 FULL = Path("/dev/full")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -49,7 +49,7 @@ class Shell:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def shell(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shell]:
-    async with running_stack(tmp_path_factory.mktemp("stack")) as running:
+    async with running_stack(tmp_path_factory.mktemp("stack"), synced=TWO_PROVIDERS) as running:
         yield Shell(running)
 
 

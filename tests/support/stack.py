@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,11 @@ from console.local.stack import Stack
 from console.outcome import Ending, Outcome, Unavailable
 from console.publishing.manifests import LABEL_PUBLICATION
 from console.services import Services
+from console.sync.providers import specs
 
 ADMIN = Principal("op", Role.ADMIN, None, "cli", "10.0.0.1")
 MODEL = "deepinfra/meta-llama/Llama-3.1-8B-Instruct"
+TWO_PROVIDERS = ("deepinfra", "openrouter")
 
 
 @dataclass
@@ -79,8 +81,10 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running_stack(directory: Path) -> AsyncIterator[Running]:
-    """Start a stack, sync the samples, hand it out, stop it."""
+async def running_stack(directory: Path, *, synced: Sequence[str] = ()) -> AsyncIterator[Running]:
+    """Start a stack, sync the samples, hand it out, stop it. ``synced``: only these providers, once; none: all of them,
+    on their schedule.
+    """
     try:
         envoy_binary()
     except Unavailable as problem:
@@ -97,8 +101,11 @@ async def running_stack(directory: Path) -> AsyncIterator[Running]:
             httpx.AsyncClient(base_url=profile.gateway.url, trust_env=False, timeout=15) as client,
         ):
             running = Running(stack, layout, services, client)
-            outcome = await running.do("sync.run")
+            outcome = await running.do("sync.run", provider=synced)
             assert outcome.ending is Ending.DONE, outcome
+            if synced:
+                paused = await running.do("sync.pause", provider=[spec.slug for spec in specs()])
+                assert paused.ending is Ending.DONE, paused
             yield running
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)

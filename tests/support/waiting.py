@@ -13,8 +13,15 @@ PATIENCE = 3
 """So many times what a test names is waited for: how busy the machine is decides no test."""
 
 
-async def until(condition: Callable[[], T | Awaitable[T]], *, within: float = 10.0, what: str = "") -> T:
-    """The condition's first true value; fails the test when there is none within the time."""
+async def until(
+    condition: Callable[[], T | Awaitable[T]], *, within: float = 10.0, every: float = 0.005, what: str = ""
+) -> T:
+    """The condition's first true value; fails the test when there is none within the time.
+
+    Args:
+        within: seconds, times `PATIENCE`
+        every: seconds between two looks; more than little where a look costs something
+    """
     deadline = time.monotonic() + within * PATIENCE
     while True:
         value = condition()
@@ -24,4 +31,4 @@ async def until(condition: Callable[[], T | Awaitable[T]], *, within: float = 10
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within * PATIENCE:g} s: {what or condition}")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(every)

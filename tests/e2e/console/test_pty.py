@@ -109,28 +109,22 @@ def test_the_tutorial_by_keys_alone_shows_each_key_once_and_keeps_it_nowhere(tmp
 def test_a_view_at_which_nothing_happens_sends_nothing(ready: Starts) -> None:
     """Ages move in steps, so that now and then some cells of one row are sent; nothing blinks, spins or ticks."""
     program = ready()
-    sent = {}
     for key in TABS:
-        go(program, key)
-        mark = program.mark()
-        until = time.monotonic() + 1.2  # longer than what ticks by the second
-        while time.monotonic() < until:
-            program.read(within=0.1)
-        sent[key] = len(program.since(mark))
-    assert sorted(sent.values())[-2] == 0, sent
-    assert max(sent.values()) <= 300, sent
+        # Longer than what ticks by the second.
+        go(program, key).quiet(silence=1.2, timeout=30)
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=str)
 def test_a_move_of_the_cursor_costs_no_more_than_600_bytes(ready: Starts, size: tuple[int, int]) -> None:
-    """In every list, with the details beside it left out: they are another row's."""
+    """With the details of the other row, where they are shown. They may come late, so the moves are summed up."""
     program = go(ready(size=size), "7")
-    costs = []
-    for key in ("down", "down", "up"):
-        mark = program.mark()
-        program.press(key).quiet(silence=0.2)
-        costs.append(len(program.since(mark)))
-    assert all(0 < cost <= 600 for cost in costs), costs
+    moves = ("down", "down", "down", "up", "down", "up", "up", "up")
+    mark = program.mark()
+    for key in moves:
+        before = program.mark()
+        program.press(key).until(lambda: len(program.received) > before).quiet(silence=0.2)  # noqa: B023 - asked at once
+    cost = len(program.quiet(silence=1.0).since(mark)) / len(moves)
+    assert cost <= 600
 
 
 def test_one_event_of_the_feed_costs_little_more_than_its_line(ready: Starts, home: Path) -> None:
@@ -146,7 +140,7 @@ def test_one_event_of_the_feed_costs_little_more_than_its_line(ready: Starts, ho
 def test_a_repaint_shows_what_was_shown(ready: Starts) -> None:
     program = ready()
     for key in ("2", "4"):
-        go(program, key).press("down", "down").quiet(silence=0.25)
+        go(program, key).press("down", "down").quiet(silence=1.0)
         before = program.terminal.picture()[2:]
         program.press("ctrl+l").quiet(silence=0.25)
         program.until(lambda: not differences(program.terminal.picture()[2:], before))  # noqa: B023 - asked at once
@@ -163,13 +157,14 @@ def test_a_lost_line_in_the_middle_of_a_publish_leaves_no_process_and_nothing_pu
     assert program.process.wait(timeout=15) == HANG_UP_CODE
     env = environment(home)
     deadline = time.monotonic() + 60
-    while (rows := run_json("published", env=env)["data"]) and time.monotonic() < deadline:
-        mine = [row for row in rows if row["name"] == "cut-off"]
+    while True:
+        mine = [row for row in run_json("published", env=env)["data"] if row["name"] == "cut-off"]
+        states = {row["state"] for row in run_json("operations", "list", env=env)["data"]}
         # Either the publish was already over when the line was lost, or it is undone.
-        if not mine or mine[0]["ready"]:
+        if states.isdisjoint(("running", "interrupted")) and (not mine or mine[0]["ready"]):
             break
-    interrupted = [row for row in run_json("operations", "list", env=env)["data"] if row["state"] == "interrupted"]
-    assert not interrupted
+        assert time.monotonic() < deadline, (mine, states)
+        time.sleep(1)
     assert not [line for line in processes_of(home) if line.endswith("-m console")]
     if mine:
         run("unpublish", "cut-off", "--yes", env=env)

@@ -47,15 +47,17 @@ async def works(bench: Bench, name: str, texts: list[str]) -> tuple[list[bool], 
     return [isinstance(bench.decide(text), Allowed) for text in texts], len(living)
 
 
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["one fault", "each fault"])
 async def test_every_crash_point_recovers_to_one_of_two_valid_states(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
+    bench: Bench, capsys: pytest.CaptureFixture[str], every: bool
 ) -> None:
-    cases = 0
+    """At each point the one fault or the other in turn, or both."""
+    cases, faults = 0, (Failure("the network is down", code="NETWORK"), Killed())
     for what, steps in STEPS.items():
         action, values = ACTIONS[what]
         for number in range(steps):
             for moment in ("before", "after"):
-                for fault in (Failure("the network is down", code="NETWORK"), Killed()):
+                for fault in faults if every else (faults[(number + (moment == "after")) % 2],):
                     name = f"k{cases}"
                     texts = [await bench.create(name)]
                     if not what.startswith("rotate"):

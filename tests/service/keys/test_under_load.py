@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from console.outcome import Ending
-from tests.support.stack import Running, running_stack
+from tests.support.stack import TWO_PROVIDERS, Running, running_stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CLIENTS = 4
@@ -25,7 +25,7 @@ STILL_SECONDS = 1.0
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with running_stack(tmp_path_factory.mktemp("load")) as running:
+    async with running_stack(tmp_path_factory.mktemp("load"), synced=TWO_PROVIDERS) as running:
         yield running
 
 

@@ -6,12 +6,12 @@ import pytest
 import pytest_asyncio
 
 from console.outcome import Ending
-from tests.support.stack import Running, running_stack
+from tests.support.stack import TWO_PROVIDERS, Running, running_stack
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def whole(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with running_stack(tmp_path_factory.mktemp("stack")) as running:
+    async with running_stack(tmp_path_factory.mktemp("stack"), synced=TWO_PROVIDERS) as running:
         # The ReferenceGrant that a tenant's publications share is there from here on: every publish has the same steps.
         assert (await running.publish("warm-up")).ending is Ending.DONE
         assert (await running.do("unpublish", name="warm-up")).ending is Ending.DONE

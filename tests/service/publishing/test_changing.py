@@ -205,7 +205,7 @@ async def test_a_fallback_answers_where_the_first_is_out_of_order_and_only_then(
         assert answer.json()["model"] == "meta-llama/llama-3.1-8b-instruct"
         # What the first has refused is for the client to hear: another would refuse it too, and cost a second time.
         samples.fault("deepinfra", UpstreamFault(status=400))
-        await until(lambda: _is_answered(stack, key, 400), within=20)
+        await until(lambda: _is_answered(stack, key, 400), within=20, every=0.1)
     finally:
         samples.fault("deepinfra", UpstreamFault())
     assert set(await answered_by(stack, key, 6)) == {"deepinfra"}
@@ -221,7 +221,8 @@ async def _is_answered(stack: Running, key: str, status: int) -> bool:
     return (await stack.chat(key, "llama")).status_code == status
 
 
-async def test_an_update_of_backends_that_fails_at_any_step_is_as_it_was(stack: Running) -> None:
+@pytest.mark.parametrize("numbers", [range(0, STEPS, 3), pytest.param(range(STEPS), marks=pytest.mark.soak)], ids=str)
+async def test_an_update_of_backends_that_fails_at_any_step_is_as_it_was(stack: Running, numbers: range) -> None:
     await stack.publish()
     key = await stack.key("undone")
     with fault_at(-1, "before", None) as begun:
@@ -230,8 +231,8 @@ async def test_an_update_of_backends_that_fails_at_any_step_is_as_it_was(stack: 
     await stack.do("update", name="llama", also=[MODEL], drop=[OTHER])
     before, entries = sorted(await stack.objects(*EVERY_KIND)), await stack.entries()
     # From the first object to the last removal; what is done and not told of is harder than what is not done.
-    for number in range(STEPS):
-        moment = "after" if number % 3 else "before"
+    for number in numbers:
+        moment = "after" if number % 2 else "before"
         with fault_at(number, moment, Failure("the network is down", code="NETWORK")):
             outcome = await stack.do("update", name="llama", also=[OTHER], drop=[MODEL])
         assert (outcome.ending, outcome.code) == (Ending.FAILED, "NETWORK"), number
@@ -385,6 +386,7 @@ async def test_no_kind_of_update_fails_a_request_even_one_that_is_under_way(stac
         while not stop.is_set():
             answer = await stack.client.post("/v1/chat/completions", json=body, headers=headers)
             statuses.append(answer.status_code)
+            await asyncio.sleep(0.02)  # a load, not all that the machine can do
 
     # Each answer of this one takes longer than the removal of what leads to it.
     samples.fault("deepinfra", UpstreamFault(delay=0.5))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from console.access.writer import AccessWriter
 from console.keys import book as key_book
@@ -29,6 +30,15 @@ STEPS = 12
 OWN: dict[str, Any] = {"key": "own"}
 
 
+def cases(numbers: range) -> list[ParameterSet]:
+    """A step and the moment at which it goes wrong: every second of them always, the others in `make soak`."""
+    every = [(number, moment) for number in numbers for moment in ("before", "after")]
+    return [
+        pytest.param(number, moment, marks=() if place % 4 in (0, 3) else pytest.mark.soak)
+        for place, (number, moment) in enumerate(every)
+    ]
+
+
 async def nothing_is_left(stack: Running) -> None:
     assert await stack.objects(*EVERY_KIND) == []
     assert await stack.entries() == {}
@@ -41,8 +51,7 @@ async def test_a_publish_has_that_many_steps(stack: Running) -> None:
     assert len(begun) == STEPS
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("number", range(STEPS))
+@pytest.mark.parametrize(("number", "moment"), cases(range(STEPS)))
 async def test_a_failure_at_any_step_leaves_nothing(stack: Running, number: int, moment: str) -> None:
     with fault_at(number, moment, Failure("the network is down", code="NETWORK")):
         outcome = await stack.publish()
@@ -63,8 +72,7 @@ async def test_cancelling_at_any_step_leaves_nothing(stack: Running, number: int
     await nothing_is_left(stack)
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("number", range(STEPS))
+@pytest.mark.parametrize(("number", "moment"), cases(range(STEPS)))
 async def test_a_process_killed_at_any_step_is_recovered_from(stack: Running, number: int, moment: str) -> None:
     with fault_at(number, moment, Killed()), contextlib.suppress(Killed):
         await stack.publish()
@@ -76,8 +84,7 @@ async def test_a_process_killed_at_any_step_is_recovered_from(stack: Running, nu
     assert (await stack.publish()).ending is Ending.DONE, "the name is free again"
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("number", range(0, STEPS - 1, 2))
+@pytest.mark.parametrize(("number", "moment"), cases(range(STEPS - 1)))
 async def test_an_unpublish_killed_midway_is_finished(stack: Running, number: int, moment: str) -> None:
     await stack.publish()
     with fault_at(number, moment, Killed()), contextlib.suppress(Killed):

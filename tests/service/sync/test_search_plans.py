@@ -102,13 +102,14 @@ async def test_hits_are_the_same_whatever_way_they_are_found(deck: Deck, monkeyp
     everything = (await read.search(deck.store, "any", limit=1000)).models
     alive = {m.reference for m in (await read.search(deck.store, "", limit=1000)).models}
     assert 0 < len(alive) < len(everything)
+    ways = (1, 1_000_000) if deck.store.dialect == "sqlite" else (1,)  # PostgreSQL chooses by itself
     queries = ("about:openai", 'about:"served by"', "about:openai vision", "author:openai", "family:gpt,claude -vision")
     for query in (*queries, "provider:openrouter in<0.5", "-about:openai", "-author:openai", "about:openai any"):
         with_hidden = {m.reference for m in (await read.search(deck.store, f"{query} any", limit=1000)).models}
         wanted = with_hidden if query.endswith(" any") else with_hidden & alive
         for sort in Sort:
             pages = {}
-            for often in (1, 1_000_000):
+            for often in ways:
                 monkeypatch.setattr(read, "_OFTEN", often)
                 page = await read.search(deck.store, query, sort=sort, limit=1000)
                 parts = [await read.search(deck.store, query, sort=sort, limit=40, offset=o) for o in (0, 40, 80)]
@@ -116,4 +117,4 @@ async def test_hits_are_the_same_whatever_way_they_are_found(deck: Deck, monkeyp
                 assert {m.reference for m in page.models} == wanted, query
                 assert page.total == len(wanted) > 0
                 pages[often] = [m.id for m in page.models]
-            assert pages[1] == pages[1_000_000], (query, sort)
+            assert len({tuple(ids) for ids in pages.values()}) == 1, (query, sort)

@@ -99,7 +99,7 @@ async def test_a_week_loses_no_change_and_never_syncs_a_provider_twice_at_once(
                     world.begin(claim.provider, world.now.at + takes)
                     dies = chance.random() < 0.02
                     at(world.now.at + takes, "died" if dies else "finished", (what, claim))
-                at(world.now.at + timedelta(seconds=200), "look", what)
+                at(world.now.at + timedelta(seconds=300), "look", what)
             case "finished":
                 process, claim = what
                 assert await schedules[process].finished(permit, claim, world.answer(claim.provider)) is not None

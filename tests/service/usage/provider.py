@@ -14,7 +14,7 @@ from typing import Any
 from console.outcome import Outcome
 from console.services import Services
 from tests.service.gateway.driving import Seen, Upstream, respond
-from tests.support.stack import Running, running_stack
+from tests.support.stack import TWO_PROVIDERS, Running, running_stack
 
 FORMS = ("json", "gzip", "stream", "stream with usage", "aborted", "silent", "failed", "refused")
 
@@ -69,7 +69,7 @@ class Provider(Upstream):
 @contextlib.asynccontextmanager
 async def stack_of(provider: Provider, directory: Path) -> AsyncIterator[Running]:
     """A stack in which the models of deepinfra are at this provider."""
-    async with running_stack(directory) as running:
+    async with running_stack(directory, synced=TWO_PROVIDERS) as running:
         profile = running.services.profile
         link = profile.providers["deepinfra"].model_copy(
             update={"inference_url": f"http://127.0.0.1:{provider.port}/v1"}

@@ -25,7 +25,12 @@ from tests.support.valkey import valkey_in
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-NOW = time.time()
+
+
+@pytest.fixture
+def now() -> float:
+    """When the test begins: Valkey's own clock ends what is held."""
+    return time.time()
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -200,73 +205,73 @@ def budget(tokens: int | None = None, usd: str | None = None, name: str = "k") -
     return Budget("key", name, Period.DAY, tokens, None if usd is None else Decimal(usd))
 
 
-async def test_places_are_held_exactly(redis: Any) -> None:
+async def test_places_are_held_exactly(redis: Any, now: float) -> None:
     gates = [BudgetGate(redis, fail="closed") for _ in range(2)]
     one = budget(tokens=1000)
-    await gate.settle(redis, one, Spent(500, 0, 50, 0), (), now=NOW)
-    answers = await asyncio.gather(*(gates[number % 2].admit([one], f"r{number}", NOW) for number in range(64)))
+    await gate.settle(redis, one, Spent(500, 0, 50, 0), (), now=now)
+    answers = await asyncio.gather(*(gates[number % 2].admit([one], f"r{number}", now) for number in range(64)))
     # Something must be left beside what is held: 500 + 9 x 50 + 50 would be all of it.
     assert answers.count(None) == 9
     assert all(denied.status == 402 for denied in answers if denied is not None)
     # The same request holds one place, however often the gateway asks.
     admitted = [f"r{number}" for number, denied in enumerate(answers) if denied is None]
-    assert await gates[0].admit([one], admitted[0], NOW) is None
-    assert (await gate.held(redis, one, NOW)).requests == 9
+    assert await gates[0].admit([one], admitted[0], now) is None
+    assert (await gate.held(redis, one, now)).requests == 9
     # What the log tells of makes room; what nobody knows the cost of keeps what was held.
-    after = await gate.settle(redis, one, Spent(500, 0, 50, 0), [(admitted[0], True), (admitted[1], False)], now=NOW)
-    assert (after.tokens, (await gate.held(redis, one, NOW)).requests) == (550, 7)
-    assert [await gates[0].admit([one], f"s{number}", NOW) for number in range(2)].count(None) == 1
+    after = await gate.settle(redis, one, Spent(500, 0, 50, 0), [(admitted[0], True), (admitted[1], False)], now=now)
+    assert (after.tokens, (await gate.held(redis, one, now)).requests) == (550, 7)
+    assert [await gates[0].admit([one], f"s{number}", now) for number in range(2)].count(None) == 1
     # To settle the same again changes nothing.
-    again = await gate.settle(redis, one, Spent(500, 0, 50, 0), [(admitted[0], True), (admitted[1], False)], now=NOW)
+    again = await gate.settle(redis, one, Spent(500, 0, 50, 0), [(admitted[0], True), (admitted[1], False)], now=now)
     assert again.tokens == 550
 
 
-async def test_a_hold_that_nobody_settles_ends(redis: Any) -> None:
+async def test_a_hold_that_nobody_settles_ends(redis: Any, now: float) -> None:
     one, door = budget(tokens=100), BudgetGate(redis, fail="closed")
-    await gate.settle(redis, one, Spent(0, 0, 60, 0), (), now=NOW)
-    assert await door.admit([one], "a", NOW) is None
-    assert await door.admit([one], "b", NOW) is not None
-    assert await door.admit([one], "b", NOW + gate.HOLD_SECONDS + 1) is None
+    await gate.settle(redis, one, Spent(0, 0, 60, 0), (), now=now)
+    assert await door.admit([one], "a", now) is None
+    assert await door.admit([one], "b", now) is not None
+    assert await door.admit([one], "b", now + gate.HOLD_SECONDS + 1) is None
 
 
-async def test_all_budgets_or_none(redis: Any) -> None:
+async def test_all_budgets_or_none(redis: Any, now: float) -> None:
     full, empty, door = budget(tokens=100, name="full"), budget(usd="0.5", name="empty"), BudgetGate(redis, fail="open")
-    await gate.settle(redis, empty, Spent(0, 500_000_000), (), now=NOW)
-    denied = await door.admit([full, empty], "a", NOW)
+    await gate.settle(redis, empty, Spent(0, 500_000_000), (), now=now)
+    denied = await door.admit([full, empty], "a", now)
     assert denied is not None
     assert "$0.5 a day" in denied.message
-    assert (await gate.held(redis, full, NOW)).requests == 0
+    assert (await gate.held(redis, full, now)).requests == 0
 
 
-async def test_what_was_spent_in_another_period_counts_nothing(redis: Any) -> None:
+async def test_what_was_spent_in_another_period_counts_nothing(redis: Any, now: float) -> None:
     one, door = budget(tokens=100), BudgetGate(redis, fail="closed")
-    await gate.settle(redis, one, Spent(100, 0), (), now=NOW)
-    assert await door.admit([one], "a", NOW) is not None
-    assert await door.admit([one], "a", NOW + 86_400) is None
+    await gate.settle(redis, one, Spent(100, 0), (), now=now)
+    assert await door.admit([one], "a", now) is not None
+    assert await door.admit([one], "a", now + 86_400) is None
 
 
-async def test_without_redis_the_profile_decides(redis: Any) -> None:
+async def test_without_redis_the_profile_decides(redis: Any, now: float) -> None:
     await redis.aclose()
     redis.connection_pool.connection_kwargs["port"] = 1
-    assert await BudgetGate(redis, fail="open").admit([budget(tokens=1)], "a", NOW) is None
-    denied = await BudgetGate(redis, fail="closed").admit([budget(tokens=1)], "a", NOW)
+    assert await BudgetGate(redis, fail="open").admit([budget(tokens=1)], "a", now) is None
+    denied = await BudgetGate(redis, fail="closed").admit([budget(tokens=1)], "a", now)
     assert denied is not None
     assert (denied.status, denied.retry_after) == (503, 1)
 
 
-async def test_random_admissions_and_settlements_keep_their_sums(redis: Any) -> None:
+async def test_random_admissions_and_settlements_keep_their_sums(redis: Any, now: float) -> None:
     chosen, door, under_way, spent = random.Random(5), BudgetGate(redis, fail="closed"), [], 0
     one = budget(tokens=10_000)
     for number in range(400):
         if chosen.random() < 0.6:
-            if await door.admit([one], f"q{number}", NOW) is None:
+            if await door.admit([one], f"q{number}", now) is None:
                 under_way.append(f"q{number}")
         elif under_way:
             ended = [under_way.pop(chosen.randrange(len(under_way)))]
             spent += chosen.randrange(100)
-            await gate.settle(redis, one, Spent(spent, 0, chosen.randrange(100), 0), [(ended[0], True)], now=NOW)
-    assert (await gate.held(redis, one, NOW)).requests == len(under_way)
-    await gate.settle(redis, one, Spent(spent, 0), [(name, True) for name in under_way], now=NOW)
+            await gate.settle(redis, one, Spent(spent, 0, chosen.randrange(100), 0), [(ended[0], True)], now=now)
+    assert (await gate.held(redis, one, now)).requests == len(under_way)
+    await gate.settle(redis, one, Spent(spent, 0), [(name, True) for name in under_way], now=now)
     assert [int(value) for value in await redis.hmget(f"{gate.HELD}key:k", ["t", "c"])] == [0, 0]
 
 

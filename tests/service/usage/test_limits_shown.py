@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from console.guard import Principal, Role
 from console.outcome import Ending, Outcome
-from tests.support.stack import Running, running_stack
+from tests.support.stack import TWO_PROVIDERS, Running, running_stack
 from tests.support.waiting import until
 
 pytest.importorskip("grpc")
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with running_stack(tmp_path_factory.mktemp("stack")) as running:
+    async with running_stack(tmp_path_factory.mktemp("stack"), synced=TWO_PROVIDERS) as running:
         limits: dict[str, Any] = {"rpd": 3, "tph": 90_000, "tpd": 100_000, "tenant_rpm": 1000, "model_rpm": 2000}
         assert (await running.publish(**limits)).ending is Ending.DONE
         yield running

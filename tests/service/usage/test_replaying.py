@@ -19,7 +19,7 @@ from console.outcome import Ending
 from console.publishing.types import LIMIT_OPTIONS, Limits
 from console.usage.records import read_line
 from console.usage.replaying import COUNTED, Windows
-from tests.support.stack import MODEL, Running, running_stack
+from tests.support.stack import MODEL, TWO_PROVIDERS, Running, running_stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 START = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
@@ -27,7 +27,7 @@ START = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with running_stack(tmp_path_factory.mktemp("stack")) as running:
+    async with running_stack(tmp_path_factory.mktemp("stack"), synced=TWO_PROVIDERS) as running:
         assert (await running.publish()).ending is Ending.DONE
         assert (await running.publish("other")).ending is Ending.DONE
         for name in ("one", "two"):

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -279,9 +280,10 @@ def test_what_is_published_is_said_from_outside() -> None:
     assert (index.published(1), index.published(2)) == (False, True)
 
 
-async def test_the_rows_of_the_database_come_in_pieces(tmp_path: Path) -> None:
+async def test_the_rows_of_the_database_come_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "_PIECE", 200)
     store = await store_in(tmp_path)
-    wanted = [row(number) for number in range(1, 4_003)]
+    wanted = [row(number) for number in range(1, 403)]
     moment = Moment().process_result_value(0, sa.dialects.sqlite.dialect())
     async with store.writing() as connection:
         fixed = dict.fromkeys(("name", "description", "list_url", "api_url", "site_url", "credential_env", "tier"), "")
@@ -289,10 +291,10 @@ async def test_the_rows_of_the_database_come_in_pieces(tmp_path: Path) -> None:
         await connection.execute(sa.insert(providers).values(slug="groq", capabilities=[], **fixed, **times))
         await connection.run_sync(lambda sync: put(sync, wanted))
     pieces = [piece async for piece in indexing.rows(store)]
-    assert [len(piece) for piece in pieces] == [2_000, 2_000, 2]
+    assert [len(piece) for piece in pieces] == [200, 200, 2]
     assert [row for piece in pieces for row in piece] == wanted
     assert [piece async for piece in indexing.rows(store, provider="openai")] == []
-    assert await indexing.rows_of(store, [4_002, 7, 99_999]) == [wanted[6], wanted[4_001]]
+    assert await indexing.rows_of(store, [402, 7, 99_999]) == [wanted[6], wanted[401]]
     await store.close()
 
 
