@@ -92,15 +92,11 @@ models = sa.Table(
     sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("provider", "native_id"),
     sa.Index(None, "canonical_key"),
-    sa.Index(None, "name_key"),
-    sa.Index(None, "price_in"),
-    sa.Index(None, "price_out"),
-    sa.Index(None, "context_tokens"),
-    sa.Index(None, "changed_at"),
 )
 # What searches read instead of the whole of a model. Their forms differ between the databases, so they are in the
-# migration only: on SQLite FILTER_INDEX holds every column that is filtered by, and names and descriptions have their
-# words in ``models_words`` (FTS5); PostgreSQL has a column ``words`` of its own with an index, and one of trigrams.
+# migrations only: each order of a list has an index, and so have authors and families. On SQLite FILTER_INDEX holds
+# every column that is filtered by, and names and descriptions have their words in ``models_words`` (FTS5); PostgreSQL
+# has a column ``words`` of its own with an index, and one of trigrams.
 FILTER_INDEX, WORDS, TRIGRAM_INDEX = "ix_models_filter", "models_words", "ix_models_trigrams"
 
 model_prices = sa.Table(

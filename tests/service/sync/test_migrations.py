@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from console.outcome import Refusal, Unavailable
 from console.store import migrate
@@ -17,10 +18,11 @@ from console.store.tables import catalog
 
 from .conftest import BOTH
 
-SEARCH_AIDS = {catalog.FILTER_INDEX, catalog.TRIGRAM_INDEX, "ix_models_words", "words"} | {
-    "ix_models_author",
-    "ix_models_family",
+BY_COLUMN = {
+    f"ix_models_{column}"
+    for column in ("author", "family", "name_key", "price_in", "price_out", "context_tokens", "changed_at")
 }
+SEARCH_AIDS = {catalog.FILTER_INDEX, catalog.TRIGRAM_INDEX, "ix_models_words", "words"} | BY_COLUMN
 OURS = {table.name for table in vars(catalog).values() if isinstance(table, sa.Table)}
 
 
@@ -59,6 +61,12 @@ async def test_the_migrations_make_what_the_tables_declare(store: Store) -> None
         assert await connection.run_sync(differences) == []
 
 
+def test_a_migration_is_called_as_its_file() -> None:
+    """So that every command can tell the newest without Alembic."""
+    scripts = ScriptDirectory.from_config(migrate._config())
+    assert migrate._known() == [script.revision for script in scripts.walk_revisions()]
+
+
 @BOTH
 async def test_suspensions_come_with_their_migration_and_go_with_it(store: Store) -> None:
     async def found() -> tuple[bool, bool]:
@@ -92,8 +100,8 @@ async def test_what_searches_read_is_there(store: Store) -> None:
 
     async with store.reading() as connection:
         names = await connection.run_sync(found)
-    aids = {catalog.FILTER_INDEX, catalog.WORDS if store.dialect == "sqlite" else catalog.TRIGRAM_INDEX}
-    assert aids <= names
+    own = catalog.WORDS if store.dialect == "sqlite" else catalog.TRIGRAM_INDEX
+    assert BY_COLUMN | {catalog.FILTER_INDEX, own} <= names
 
 
 @BOTH
