@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,13 +11,11 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
-from console.actions import REGISTRY, Action
-from console.bridge import Bridge, Job
-from console.guard import Danger
-from console.outcome import Ending, ModeldeckError, Outcome, Refusal
-from console.terminal.app import TerminalApp
+from console.acting import Acting, time_of_day
+from console.actions import REGISTRY
+from console.bridge import Bridge
+from console.outcome import ModeldeckError, Refusal
 from console.terminal.environment import Terminal
-from console.terminal.text import safe
 from screens.frame import DeckScreen, begin
 from screens.views import VIEWS
 from widgets import books
@@ -36,19 +32,9 @@ _LIVE_SECONDS = 0.1
 _STALE_SECONDS = 30
 _TABS = tuple(Tab(view.key, view.title) for view in VIEWS)
 _PARTS = {"redis": "redis", "kubernetes": "k8s", "database": "db", "gateway": "envoy"}
-_ENDINGS = {
-    Ending.DONE: State.DONE,
-    Ending.UNCHANGED: State.DONE,
-    Ending.PENDING: State.PENDING,
-    Ending.PARTIAL: State.PARTIAL,
-    Ending.REFUSED: State.REFUSED,
-    Ending.FAILED: State.FAILED,
-    Ending.INTERRUPTED: State.DRIFT,
-    Ending.CANCELLED: State.UNDONE,
-}
 
 
-class Console(TerminalApp[int]):
+class Console(Acting):
     """The app for one profile.
 
     Args:
@@ -80,19 +66,15 @@ class Console(TerminalApp[int]):
         reports: Path | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(terminal=terminal, reports=reports, **options)
+        super().__init__(Bridge(open_profile, self._live_changed), terminal=terminal, reports=reports, **options)
         # Before anything is drawn: every style is worked out anew for another theme.
         for theme in THEMES:
             self.register_theme(theme)
         if not terminal.few_colours:
             self.theme = DARK.name
-        self.bridge = Bridge(open_profile, self._live_changed)
         self.tenant: str | None = None
-        self.faults = books.FaultBook()
-        self.job_book = books.JobBook()
         self._history: list[str] = []
         self._live_timer: Timer | None = None
-        self._acts = 0
 
     @staticmethod
     def _palette() -> Any:
@@ -124,12 +106,6 @@ class Console(TerminalApp[int]):
 
     # --- what is live -----------------------------------------------------------------------------------------
 
-    @property
-    def view(self) -> DeckScreen | None:
-        """The view at the front, also below a dialog."""
-        base = self.screen_stack[0] if self._screen_stack else None
-        return base if isinstance(base, DeckScreen) else None
-
     def _live_changed(self) -> None:
         if self._live_timer is None and self.is_running:
             self._live_timer = self.set_timer(_LIVE_SECONDS, self._draw_live)
@@ -159,7 +135,7 @@ class Console(TerminalApp[int]):
             report = report_crash(problem, self.reports, state="The console went on.", facts={"worker": worker.name})
             what = f"{worker.name or worker.group} failed ({type(problem).__name__}), which should not happen"
             where = f"the report is {report.file}" if report.file else "no report could be written"
-            self.faults.add(books.Fault(what, "the console goes on; what it shows may be old", where, _now()))
+            self.faults.add(books.Fault(what, "the console goes on; what it shows may be old", where, time_of_day()))
 
     def status_facts(self, line: StatusLine) -> None:
         """Tell a header how things are."""
@@ -200,138 +176,6 @@ class Console(TerminalApp[int]):
         return tuple(links)
 
     # --- what screens ask for ---------------------------------------------------------------------------------
-
-    def act(
-        self,
-        identifier: str,
-        values: Mapping[str, Any],
-        then: Callable[[Job], None] = lambda _: None,
-        *,
-        shown: str = "",
-    ) -> None:
-        """Ask for what must be confirmed, then begin; ``then`` hears of progress and of the end."""
-        work = partial(self._act, REGISTRY[identifier], dict(values), then, shown)
-        self._acts += 1
-        begin(self, work, identifier, f"act {self._acts}")
-
-    async def _act(self, action: Action, values: dict[str, Any], then: Callable[[Job], None], shown: str = "") -> None:
-        why = await self.bridge.why_not(action.id, values.get("tenant"))
-        if why is not None:
-            self.tell(Refusal(f"{action.title}: {why}; nothing was changed", code="FORBIDDEN").outcome())
-            return
-        confirmed = await self._confirmed(action, values, shown)
-        if confirmed is None:
-            return
-
-        def heard(job: Job) -> None:
-            self._book(job)
-            then(job)
-            if job.outcome is not None:
-                self._over(job, job.outcome)
-
-        job = self.bridge.begin(action.id, values, confirmed=confirmed, heard=heard)
-        heard(job)
-
-    async def _confirmed(self, action: Action, values: Mapping[str, Any], shown: str) -> str | None:
-        """What was said to the question; None where it was no."""
-        if action.danger is not Danger.DESTRUCTIVE or values.get("plan"):
-            return "yes" if values.get("plan") else ""
-        from widgets.confirm import Confirm, TypedConfirm
-
-        target = str(values.get(action.target or "", ""))
-        question = f"{action.title}: {shown}?" if shown else f"{action.title} {target}?"
-        facts = [("then", action.details)] if action.details else []
-        profile = self.bridge.profile
-        if profile is not None and profile.protected and target:
-            return target if await self.push_screen_wait(TypedConfirm(question, target, facts=facts)) else None
-        confirm = Confirm(question, facts=facts, yes=f"yes, {action.title.lower()}", danger=True)
-        return "yes" if await self.push_screen_wait(confirm) else None
-
-    def perform(self, action: Action, values: Mapping[str, Any]) -> None:
-        """Do an action by name: ask for what it needs, and show what it answers."""
-        from screens.forms import ask_values
-
-        view = self.view
-        if view is None:
-            return
-        missing = [p.name for p in action.parameters if p.required and p.name not in values]
-        if missing or (action.danger > Danger.READ and action.parameters and not values):
-            ask_values(view, action.id, values, lambda job: self._show_result(action, job))
-        else:
-            self.act(action.id, values, lambda job: self._show_result(action, job))
-
-    def _show_result(self, action: Action, job: Job) -> None:
-        outcome = job.outcome
-        if outcome is None or outcome.data is None or action.streams:
-            return
-        from console.rendering import is_asked_for
-
-        if is_asked_for(action, outcome.data):
-            from screens.commanding import ResultWindow
-
-            self.push_screen(ResultWindow(action, outcome))
-
-    def tell(self, outcome: Outcome, *, read: bool = False) -> None:
-        """Show how something ended: good ends pass by, others stay until they are read.
-
-        ``read``: it was only to be looked at, so that there is nothing to be undone.
-        """
-        if outcome.ending.good or outcome.ending in (Ending.CANCELLED, Ending.PENDING):
-            sentence = f"{_ENDINGS[outcome.ending].glyph} {safe(outcome.summary)}"
-            self.notify(sentence, severity="information" if outcome.ending.good else "warning", markup=False)
-            return
-        means = "it could not be read; what is shown may be old" if read else outcome.ending.means
-        if outcome.ending is Ending.REFUSED and not read:  # why is what the summary says
-            means = "" if outcome.summary.endswith("nothing was changed") else "nothing was changed"
-        self.faults.add(books.Fault(outcome.summary, means, outcome.then, _now()))
-
-    def _over(self, job: Job, outcome: Outcome) -> None:
-        view = self.view
-        if outcome.revealed is not None:
-            from widgets.reveal import Reveal
-
-            data = outcome.data if isinstance(outcome.data, Mapping) else {}
-            facts = [(name, str(data[name])) for name in ("name", "id", "tenant") if data.get(name)]
-            self.push_screen(Reveal(outcome.revealed, facts=[*facts, ("outcome", outcome.summary)]))
-            if not outcome.ending.good:
-                self.tell(outcome)
-        elif outcome.reveals:
-            begin(self, partial(self._reveal_each, outcome), "reveal", f"reveal {job.number}")
-        elif not outcome.ending.good or (job.action.danger > Danger.READ and not (view and view.shows(job))):
-            self.tell(outcome, read=job.action.danger is Danger.READ and outcome.ending is Ending.FAILED)
-        if view is not None:
-            view.job_ended(job)
-            view.refresh_facts()
-
-    async def _reveal_each(self, outcome: Outcome) -> None:
-        """Several texts, one after another, each this once; then what came of all."""
-        from widgets.reveal import Reveal
-
-        rows = outcome.data if isinstance(outcome.data, list) else []
-        names = {row["id"]: row["name"] for row in rows}
-        for number, (key, revealed) in enumerate(outcome.reveals.items(), 1):
-            title = f"{number} of {len(outcome.reveals)}, shown this once"
-            facts = [("name", names.get(key, "")), ("id", key)]
-            await self.push_screen_wait(Reveal(revealed, title=title, facts=facts))
-        self.tell(outcome)
-
-    def _book(self, job: Job) -> None:
-        state = State.RUNNING if job.outcome is None else _ENDINGS[job.outcome.ending]
-        steps = [item for item in job.progress if hasattr(item, "total")]
-        self.job_book.put(
-            books.Job(
-                str(job.number),
-                job.title,
-                state,
-                done=sum(step.state == "taken" for step in steps),
-                total=steps[-1].total if steps else None,
-                seconds=float(int(job.seconds)) if job.running else job.seconds,
-                detail=job.outcome.summary if job.outcome else "cancelling" if job.cancelling else "",
-                can_cancel=job.stoppable,
-            )
-        )
-        if (view := self.view) is not None:
-            view.jobs_changed()
 
     def copy_text(self, text: str, what: str) -> None:
         copied = self.copy(text)
@@ -464,10 +308,6 @@ class Console(TerminalApp[int]):
             if not await self.push_screen_wait(Confirm("Leave while something runs?", facts=facts, danger=True)):
                 return
         self.exit(0)
-
-
-def _now() -> str:
-    return f"{datetime.now().astimezone():%H:%M:%S}"
 
 
 def main(open_profile: Callable[[], Profile], *, terminal: Terminal) -> int:

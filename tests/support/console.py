@@ -297,7 +297,7 @@ def _modules() -> list[ModuleType]:
         module
         for name, module in list(sys.modules.items())
         if name.startswith(("screens.", "widgets."))
-        or name in ("console.app", "console.bridge.live", "console.bridge.jobs")
+        or name in ("console.acting", "console.bridge.live", "console.bridge.jobs")
     ]
 
 
