@@ -75,9 +75,7 @@ async def test_a_refusal_is_an_outcome_and_not_an_error(watched: Watched) -> Non
 async def test_a_lost_server_is_an_outcome_too(watched: Watched, valkey: Valkey) -> None:
     await until(lambda: watched.bridge.live.link is not None and watched.bridge.live.link.state == "live")
     await valkey.stop()
-    lost = time.monotonic()
     await until(lambda: watched.bridge.live.link is not None and watched.bridge.live.link.state == "lost")
-    assert time.monotonic() - lost < 5
     outcome = await watched.bridge.begin("keys.create", {"name": "chat", "tenant": "acme"}).wait()
     assert outcome.ending is Ending.FAILED
     assert "Redis" in outcome.summary

@@ -453,11 +453,8 @@ async def test_an_api_that_is_not_there(tmp_path: Path) -> None:
 async def test_an_api_that_does_not_answer(server: KubeServer, tmp_path: Path) -> None:
     cluster = await as_("admin", server, tmp_path, timeout=0.2)
     server.faults.delay_seconds = 1
-    loop = asyncio.get_running_loop()
-    before = loop.time()
     with pytest.raises(TimedOut, match=re.escape("did not answer within 0.2 s")):
         await cluster.get(Ref(SECRET, "s", "acme"))
-    assert loop.time() - before < 1.5
     server.faults.clear()
     assert await cluster.get(Ref(SECRET, "s", "acme")) is None
     await cluster.close()

@@ -116,11 +116,9 @@ async def test_a_key_is_used_counted_logged_rotated_and_revoked(stack: Running) 
     fresh = rotated.revealed.take()
     assert fresh
     assert [(await stack.chat(one, MODEL)).status_code for one in (key, fresh)] == [200, 200]
-    began = time.perf_counter()
     revoked = await stack.do("keys.revoke", key="journey")
     assert revoked.ending is Ending.DONE, revoked
     assert [await code_of(stack, one) for one in (key, fresh)] == [(401, "invalid_api_key")] * 2
-    assert time.perf_counter() - began < 5
 
 
 async def test_an_entry_that_goes_is_refused_within_half_a_second(stack: Running) -> None:

@@ -122,7 +122,7 @@ async def test_a_provider_that_takes_too_long_is_left(deck: Deck) -> None:
     report = await deck.one("openrouter")
     assert (report.outcome, report.code) == (ProviderOutcome.UNREACHABLE, "TIMED_OUT")
     assert "did not deliver its list within 0.2 s" in report.sentence
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60, "it would have answered then"
 
 
 async def test_a_provider_that_falls_silent_is_left(deck: Deck) -> None:
