@@ -10,13 +10,17 @@ from typing import Any
 from console.actions import REGISTRY, Action
 from console.bridge import Bridge, Job
 from console.guard import Danger
-from console.outcome import Ending, Outcome, Refusal
+from console.outcome import Ending, Outcome, Refusal, counted
 from console.terminal.app import TerminalApp
 from console.terminal.text import safe
 from screens.frame import DeckScreen, begin
 from widgets import books
 from widgets.theme import State
 
+_IN_ORDER = ("done", "unchanged", "ok", "undone")
+"""States of an item that need nobody."""
+_ITEMS = 5
+"""Items of a partial outcome that its error names."""
 _ENDINGS = {
     Ending.DONE: State.DONE,
     Ending.UNCHANGED: State.DONE,
@@ -125,13 +129,21 @@ class Acting(TerminalApp[int]):
 
         ``read``: it was only to be looked at, so that there is nothing to be undone.
         """
-        if outcome.ending.good or outcome.ending in (Ending.CANCELLED, Ending.PENDING):
+        asked_for = outcome.ending in (Ending.CANCELLED, Ending.PENDING) or outcome.code == Ending.CANCELLED.name
+        if outcome.ending.good or asked_for:
             sentence = f"{_ENDINGS[outcome.ending].glyph} {safe(outcome.summary)}"
             self.notify(sentence, severity="information" if outcome.ending.good else "warning", markup=False)
             return
         means = "it could not be read; what is shown may be old" if read else outcome.ending.means
         if outcome.ending is Ending.REFUSED and not read:  # why is what the summary says
             means = "" if outcome.summary.endswith("nothing was changed") else "nothing was changed"
+        if outcome.ending is Ending.PARTIAL:  # there is no other place that lists them
+            left = [item for item in outcome.items if item.state not in _IN_ORDER]
+            named = [f"{item.name}: {item.detail or item.state}" for item in left[:_ITEMS]]
+            more = f"; and {len(left) - _ITEMS} more" if len(left) > _ITEMS else ""
+            means = (
+                f"{counted(len(outcome.items) - len(left), 'part')} done, not: {'; '.join(named)}{more}" if left else ""
+            )
         self.faults.add(books.Fault(outcome.summary, means, outcome.then, time_of_day()))
 
     def _over(self, job: Job, outcome: Outcome) -> None:

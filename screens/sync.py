@@ -11,8 +11,8 @@ from textual.widget import Widget
 
 from console.actions.parameters import spelled_duration
 from console.bridge import Job
-from console.outcome import Outcome
-from console.sync.types import Progress
+from console.outcome import Ending, Outcome
+from console.sync.types import Progress, Stage
 from screens.details import Details, Fact, Line
 from screens.forms import FormWindow, Values
 from screens.frame import DeckScreen
@@ -127,10 +127,12 @@ class SyncScreen(DeckScreen):
             if job.outcome is None:
                 yield from run_facts(job.title, self._asked, job.seconds, cancelling=job.cancelling)
             else:
-                state = State.DONE if job.outcome.ending.good else State.FAILED
+                ending = job.outcome.ending
+                partly = State.PARTIAL if ending is Ending.PARTIAL else State.FAILED
+                state = State.DONE if ending.good else partly
                 yield Line((f"{state.glyph} {job.title}  ", state.paint), (elapsed(job.seconds), "muted"))
                 yield Fact("outcome", job.outcome.summary)
-            told = [text for item in job.progress if (text := str(item))]
+            told = [text for item in job.progress if not _is_reading(item) and (text := str(item))]
             for text in reversed(told[-_SAID:]):
                 yield Line((f"  {text}", "muted"))
             yield Line("")
@@ -268,3 +270,8 @@ class SyncScreen(DeckScreen):
         from screens.webhook_log import WebhookWindow
 
         self.app.push_screen(WebhookWindow())
+
+
+def _is_reading(item: object) -> bool:
+    """Whether it says how much of a list was read, which its row and the line of the run show."""
+    return isinstance(item, Progress) and item.stage is Stage.FETCHING

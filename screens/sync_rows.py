@@ -169,8 +169,8 @@ def _state(row: ProviderRow, progress: Progress | None, *, queued: bool) -> Text
             case Stage.FETCHING:
                 word = f"read {grouped(progress.records)}" if progress.records else "fetching"
                 return State.RUNNING.text(word)
-            case Stage.WRITING:
-                return State.RUNNING.text("writing")
+            case Stage.RETRYING | Stage.WRITING:
+                return State.RUNNING.text(progress.stage.value)
             case Stage.FINISHED:
                 word = progress.outcome.value if progress.outcome is not None else "done"
                 return OUTCOMES.get(word, State.FAILED).text(word)

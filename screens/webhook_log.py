@@ -93,6 +93,8 @@ def _facts(row: Mapping[str, Any]) -> Iterable[Fact]:
     yield Title(f"{row['event']} {row['provider']}")
     yield Fact("at", f"{local_time(row['received_at'])} from {row['origin']}, signed: {row['signed']}")
     yield Fact("led to", row["note"])
+    if row["sentence"]:
+        yield Fact("", row["sentence"])
     if row["repeats"]:
         yield Fact("repeats", f"{row['repeats']} times the same came again and was ignored")
     if row["models"]:

@@ -208,6 +208,22 @@ ACTIONS = (
         ),
     ),
     Action(
+        "sync.rejects",
+        "List the records that syncs left out",
+        f"{_SYNC}:rejects",
+        (_PROVIDERS, Parameter("run", "of this run; by default the last of each provider", Kind.INTEGER, minimum=1)),
+        columns=(
+            Column("RUN", "run", right=True),
+            Column("PROVIDER", "provider", priority=9),
+            Column("RECORD", "position", right=True, priority=5),
+            Column("MODEL", "model", priority=6),
+            Column("COSTS", "costs"),
+            Column("WHY", "reason", priority=8),
+            Column("JSON", "record", priority=0),
+        ),
+        details="The first 200 of each provider and run are kept, with their JSON; --json has it whole.",
+    ),
+    Action(
         "sync.accept",
         "Let held changes through",
         f"{_SYNC}:accept",

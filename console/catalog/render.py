@@ -9,6 +9,7 @@ from console.catalog import prices
 from console.catalog.types import CAPABILITIES, Model, Per, Price, PriceKind, PriceState
 
 _WIDTH = 60  # of a value in a line
+_KINDS = frozenset(kind.value for kind in PriceKind)
 
 
 def model_row(model: Model) -> dict[str, Any]:
@@ -86,6 +87,8 @@ def value_text(value: Any) -> str:
         return _price(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict) and all(kind in _KINDS for kind in value):  # an operator's, by what they are for
+        return ", ".join(f"{kind} {_usual(PriceKind(kind), usd)}" for kind, usd in value.items()) or "-"
     if isinstance(value, list):
         return "+".join(str(part) for part in value) or "-"
     text = str(value)
@@ -101,6 +104,11 @@ def _price(said: dict[str, Any]) -> str:
     if said["per"] == "token":
         return f"${prices.plain(prices.per_million(usd))}/1M"
     return f"${prices.plain(usd)}/{said['per']}"
+
+
+def _usual(kind: PriceKind, usd: str) -> str:
+    state = PriceState.KNOWN if Decimal(usd) else PriceState.FREE
+    return _price({"state": state.value, "usd": usd, "per": kind.usual_per.value})
 
 
 def _listed(names: tuple[str, ...] | None) -> list[str] | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from console.local.layout import write_json
-from console.outcome import ModeldeckError
+from console.outcome import ModeldeckError, counted
 
 log = logging.getLogger("modeldeck.stack")
 
@@ -86,7 +86,7 @@ class Part:
             log.error("%s could not be started: %s", self.name, problem)  # noqa: TRY400 - the sentence says it all
 
     def as_json(self) -> dict[str, Any]:
-        restarted = f", restarted {self.restarts} times" if self.restarts else ""
+        restarted = f", restarted {counted(self.restarts, 'time')}" if self.restarts else ""
         return {"state": self.state, "detail": self.detail + restarted, "pid": self.pid(), "restarts": self.restarts}
 
 

@@ -50,17 +50,18 @@ async def _checked(fetcher: Fetcher, target: ProviderTarget, credential: Credent
     try:
         found = credential(spec)
         secret = await found if isinstance(found, Awaitable) else found
-        authorization = await fetcher.authorize(spec, secret)
+        authorization = await fetcher.authorize(spec, secret, target.credential)
         await fetcher.probe(spec, spec.list_url(target.base_url), authorization=authorization)
     except FetchProblem as problem:
         states = {"NO_CREDENTIALS": "missing", "BAD_CREDENTIAL": "refused", "CREDENTIAL_REFUSED": "refused"}
         return Checked(spec.slug, problem.outcome, states.get(problem.code, "not told"), problem.sentence)
     except ModeldeckError as problem:  # of the keyring, or of a file
         return Checked(spec.slug, ProviderOutcome.NO_CREDENTIALS, "missing", str(problem))
+    place = target.credential or spec.auth.env
     if spec.auth.required:
-        return Checked(spec.slug, ProviderOutcome.OK, "accepted", f"{spec.name} gives its list for {spec.auth.env}")
+        return Checked(spec.slug, ProviderOutcome.OK, "accepted", f"{spec.name} gives its list for {place}")
     if not authorization.headers:
         return Checked(spec.slug, ProviderOutcome.OK, "not needed", f"the list of {spec.name} is public")
     # A public list may not look at the key at all.
-    sentence = f"the list of {spec.name} is public; whether {spec.auth.env} is valid, it does not tell"
+    sentence = f"the list of {spec.name} is public; whether {place} is valid, it does not tell"
     return Checked(spec.slug, ProviderOutcome.OK, "not told", sentence)

@@ -117,7 +117,10 @@ class Syncer:
             state, summary = _RUN_STATES.get(report.ending, RunState.DONE), report.summary
             return report
         except asyncio.CancelledError:
-            state, summary = RunState.CANCELLED, f"cancelled; {len(reports)} of {len(targets)} providers were finished"
+            state, summary = (
+                RunState.CANCELLED,
+                f"cancelled; {len(reports)} of {len(targets)} providers were finished",
+            )
             raise
         finally:
             # A second Ctrl-C does not stop this; should the process die, the leases run out by themselves.

@@ -26,6 +26,7 @@ from console.sync import urls
 from console.sync.problems import FetchProblem, retry_after, status_problem
 from console.sync.providers.base import Page, ProviderSpec, SinglePage
 from console.sync.records import NotAList, RecordReader
+from console.sync.retries import Retrying, listener
 from console.sync.types import Limits, ProviderOutcome
 from console.tls import trusted
 
@@ -52,10 +53,11 @@ class Validators:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """What lets a request in. ``secrets``: what must not be in anything that is kept."""
+    """What lets a request in. ``secrets``: what must not be in anything that is kept; ``place``: where it is from."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +103,21 @@ class Fetcher:
     ) -> None:
         await self._client.aclose()
 
-    async def authorize(self, spec: ProviderSpec, credential: SecretStr | None) -> Authorization:
+    async def authorize(self, spec: ProviderSpec, credential: SecretStr | None, place: str = "") -> Authorization:
         """What goes with the requests to a provider, for `fetch`.
+
+        Args:
+            place: where the credential is from, for messages; "": the provider's own variable
 
         Raises:
             FetchProblem: there is no usable credential where one is needed; where it has to be exchanged, it was not.
         """
-        secret = _usable(spec, credential)
+        place = place or spec.auth.env
+        secret = _usable(spec, credential, place)
         if not secret:
             return Authorization()
         if spec.auth.exchange is None:
-            return Authorization({spec.auth.header: spec.auth.prefix + secret}, (secret,))
+            return Authorization({spec.auth.header: spec.auth.prefix + secret}, (secret,), place)
         try:
             async with asyncio.timeout(self._limits.connect_seconds + self._limits.silence_seconds):
                 headers = await spec.auth.exchange(self._client, secret, self._clock())
@@ -119,9 +125,9 @@ class Fetcher:
             raise FetchProblem(
                 ProviderOutcome.UNREACHABLE,
                 "TIMED_OUT",
-                f"the credential in {spec.auth.env} could not be exchanged in time; {spec.name} was not asked",
+                f"the credential in {place} could not be exchanged in time; {spec.name} was not asked",
             ) from None
-        return Authorization(headers, tuple(value.removeprefix(spec.auth.prefix) for value in headers.values()))
+        return Authorization(headers, tuple(value.removeprefix(spec.auth.prefix) for value in headers.values()), place)
 
     async def fetch(
         self,
@@ -132,6 +138,7 @@ class Fetcher:
         known: Validators,
         new_sink: Callable[[], Sink],
         heard: Callable[[int], None] = lambda _: None,
+        retrying: Retrying = lambda *_: None,
     ) -> Fetched:
         """The list at ``url``, given record by record to a sink.
 
@@ -139,6 +146,7 @@ class Fetcher:
             known: from the last good answer; where the list is the same, no record comes
             new_sink: called at the beginning of each attempt; what an earlier sink holds is void then
             heard: told the bytes of the body so far
+            retrying: told why another try is needed, and the seconds until it begins
 
         Raises:
             FetchProblem: there is no list.
@@ -153,6 +161,7 @@ class Fetcher:
             left = deadline - asyncio.get_running_loop().time()
             return problem.wait if problem.wait <= min(left, self._limits.retry_after_seconds) else False
 
+        listener.set(retrying)
         try:
             async with asyncio.timeout_at(deadline):
                 async for attempt in stamina.retry_context(
@@ -246,7 +255,7 @@ class Fetcher:
                         raise _refused_elsewhere(spec)
                     if status != 200 and not (status == 304 and known.headers()):
                         wait = retry_after(response.headers.get("retry-after"), self._clock())
-                        raise status_problem(spec, status, wait, with_secret=bool(credentials))
+                        raise status_problem(spec, status, wait, credential=authorization.place if credentials else "")
                     yield response
                     return
         raise FetchProblem(ProviderOutcome.UNREACHABLE, "REDIRECTS", f"{spec.name} redirects in circles")
@@ -296,20 +305,20 @@ class Fetcher:
             )
 
 
-def _usable(spec: ProviderSpec, credential: SecretStr | None) -> str:
+def _usable(spec: ProviderSpec, credential: SecretStr | None, place: str) -> str:
     """The credential's text, ``""`` where none is needed and there is none."""
     secret = credential.get_secret_value().strip() if credential is not None else ""
     if secret and spec.auth.exchange is None and not (secret.isascii() and secret.isprintable()):
         raise FetchProblem(
             ProviderOutcome.NO_CREDENTIALS,
             "BAD_CREDENTIAL",
-            f"the credential in {spec.auth.env} has characters that cannot be sent; {spec.name} was not asked",
+            f"the credential in {place} has characters that cannot be sent; {spec.name} was not asked",
         )
     if not secret and spec.auth.required:
         raise FetchProblem(
             ProviderOutcome.NO_CREDENTIALS,
             "NO_CREDENTIALS",
-            f"{spec.name} needs a credential and {spec.auth.env} is not set; it was not asked",
+            f"{spec.name} needs a credential and {place} is not set; it was not asked",
         )
     return secret
 

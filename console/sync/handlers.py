@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,10 +19,11 @@ from console.sync import history as record
 from console.sync.engine import utc_now
 from console.sync.providers import spec, specs
 from console.sync.render import change_row, held_row, run_row
-from console.sync.types import Progress, ProviderReport, Stage, SyncReport
+from console.sync.schedule import Schedule
+from console.sync.telling import Telling
+from console.sync.types import ProviderOutcome, ProviderReport, SyncReport
 
 _MOST = 10_000
-_TOLD_EVERY_SECONDS = 0.5
 _RECENT = 12
 
 
@@ -39,16 +40,24 @@ async def run(call: Call) -> Outcome:
             raise Refusal(
                 "every provider is paused; nothing was asked", code="ALL_PAUSED", then="modeldeck sync resume"
             )
-    report = await _sync(call, names, dry_run=call["dry_run"])
+    finished: dict[str, ProviderOutcome] = {}
+    try:
+        report = await _sync(call, names, dry_run=call["dry_run"], finished=finished)
+    except asyncio.CancelledError:
+        if call["dry_run"] or not finished:
+            raise
+        told = await _made_known(call, schedule, finished)
+        return tags.untold(_cut_off([found.slug for found in specs(names)], finished), told)
     if not call["dry_run"]:
-        await schedule.learn(call.permit, report.providers)
+        await schedule.learn(call.permit, report.providers, since=report.started_at)
     outcome = report.outcome()
     data = report.as_json()
     data["rows"] = data["providers"]
     if call["verbose"]:
         for line in _told(report):
             call.emit(line)
-    return dataclasses.replace(outcome, data=data, exits=report.exit_code)
+    then = report.next_step(verbose=call["verbose"])
+    return dataclasses.replace(outcome, data=data, exits=report.exit_code, then=then)
 
 
 async def diff(call: Call) -> Outcome:
@@ -56,9 +65,11 @@ async def diff(call: Call) -> Outcome:
     if call["run"] is not None:
         if call["provider"]:
             raise Refusal("name a run or providers, not both", code="BAD_REQUEST", status=400)
-        found = await record.changes(await call.services.store(), run_id=call["run"], limit=_MOST)
+        store = await call.services.store()
+        await record.refuse_unknown(store, call["run"])
+        found = await record.changes(store, run_id=call["run"], limit=_MOST)
         rows = [_diff_row(change_row(change)) for change in found]
-        return Outcome(Ending.DONE, f"run {call['run']} changed {len(rows)} fields and models", data={"rows": rows})
+        return Outcome(Ending.DONE, f"{counted(len(rows), 'change')} by run {call['run']}", data={"rows": rows})
     report = await _sync(call, call["provider"], dry_run=True)
     rows = [_diff_row(change_row(change)) for provider in report.providers for change in provider.changes]
     rows += [_held_diff(row) for provider in report.providers for row in map(held_row, provider.held)]
@@ -168,7 +179,7 @@ async def check(call: Call) -> Outcome:
     ]
     bad = [c for c in found if not c.outcome.good]
     ending = Ending.DONE if not bad else Ending.PARTIAL if len(bad) < len(found) else Ending.FAILED
-    summary = f"{len(found) - len(bad)} of {len(found)} providers would give their list; nothing was synced"
+    summary = f"{len(found) - len(bad)} of {counted(len(found), 'provider')} would give a list; nothing was synced"
     return Outcome(ending, summary, proof=(summary,), data={"rows": rows}, exits=1 if bad else 0)
 
 
@@ -179,6 +190,8 @@ async def history(call: Call) -> Outcome:
     if all(value is None for value in asked.values()):
         rows = [run_row(found) for found in await record.runs(store, limit=call["limit"])]
         return Outcome(Ending.DONE, counted(len(rows), "run"), data={"rows": rows})
+    if asked["run"] is not None:
+        await record.refuse_unknown(store, asked["run"])
     model = await read.find_model(store, asked["model"]) if asked["model"] else None
     found = await record.changes(
         store,
@@ -194,12 +207,40 @@ async def history(call: Call) -> Outcome:
     return Outcome(Ending.DONE, f"{counted(len(rows), 'change')}{more}", data={"rows": rows})
 
 
+async def rejects(call: Call) -> Outcome:
+    """The records that were left out, with why and their JSON: of one run, else of the last run of each provider."""
+    store = await call.services.store()
+    slugs = [found.slug for found in specs(call["provider"])]
+    if call["run"] is not None:
+        await record.refuse_unknown(store, call["run"])
+        wanted = dict.fromkeys(slugs, call["run"])
+    else:
+        words = await record.last_words(store)
+        wanted = {slug: words[slug].run_id for slug in slugs if slug in words}
+    rows = [
+        {
+            "run": run_id,
+            "provider": slug,
+            "position": reject.position,
+            "model": reject.native_id,
+            "costs": reject.costs,
+            "reason": reject.reason,
+            "record": reject.record,
+        }
+        for slug, run_id in wanted.items()
+        for reject in await record.rejects(store, run_id, provider=slug)
+    ]
+    whole = sum(row["costs"] == "record" for row in rows)
+    summary = f"{counted(whole, 'record')} left out, {counted(len(rows) - whole, 'field')} left out of others"
+    return Outcome(Ending.DONE, summary, data={"rows": rows})
+
+
 async def held(call: Call) -> Outcome:
     """What waits for somebody to decide."""
     provider = spec(call["provider"]).slug if call["provider"] else ""
     found = await waiting.list_held(await call.services.store(), provider=provider)
     then = "modeldeck sync accept ID, or modeldeck sync refuse ID" if found else ""
-    return Outcome(Ending.DONE, f"{len(found)} held changes", data=[held_row(one) for one in found], then=then)
+    return Outcome(Ending.DONE, counted(len(found), "held change"), data=[held_row(one) for one in found], then=then)
 
 
 async def accept(call: Call) -> Outcome:
@@ -208,8 +249,8 @@ async def accept(call: Call) -> Outcome:
     chosen = [one for one in await waiting.list_held(store) if one.id in ids and one.native_id]
     outcome = await waiting.accept(call.permit, store, ids, now=datetime.now(UTC))
     changes = [ModelChange(one.provider, one.native_id, ChangeKind.CHANGED, one.field) for one in chosen]
-    await tags.void(await tags.redis_or_none(call.services), tags.of_changes(changes), reason="held changes accepted")
-    return outcome
+    redis = await tags.redis_or_none(call.services)
+    return tags.untold(outcome, await tags.void(redis, tags.of_changes(changes), reason="held changes accepted"))
 
 
 async def refuse(call: Call) -> Outcome:
@@ -217,19 +258,43 @@ async def refuse(call: Call) -> Outcome:
     return await waiting.refuse(call.permit, await call.services.store(), _ids(call["held"]), now=datetime.now(UTC))
 
 
-async def _sync(call: Call, names: Sequence[str], *, dry_run: bool) -> SyncReport:
-    clock = asyncio.get_running_loop().time
-    told: dict[str, float] = {}
-
-    def tell(progress: Progress) -> None:
-        # A list comes in thousands of pieces; a change of stage is told whatever the time.
-        if progress.stage is Stage.FETCHING and progress.records and clock() < told.get(progress.provider, 0.0):
-            return
-        told[progress.provider] = clock() + _TOLD_EVERY_SECONDS
-        call.emit(progress)
-
+async def _sync(
+    call: Call, names: Sequence[str], *, dry_run: bool, finished: dict[str, ProviderOutcome] | None = None
+) -> SyncReport:
+    """Sync these, and tell how far it is. ``finished``: filled with what came of each, as soon as it is known."""
     wanted = service.targets(call.services, names)
-    return await service.sync(call.services, call.permit, wanted, dry_run=dry_run, progress=tell)
+    telling = Telling(call.emit, len(wanted), {} if finished is None else finished)
+    async with telling.of_what_takes_long():
+        return await service.sync(call.services, call.permit, wanted, dry_run=dry_run, progress=telling)
+
+
+async def _made_known(call: Call, schedule: Schedule, finished: Iterable[str]) -> bool:
+    """What a run would do at its end for these providers, where it was cancelled before; whether caches were told."""
+    store = await call.services.store()
+    words = await record.last_words(store)
+    ended = [words[slug] for slug in finished if slug in words]
+    await schedule.learn(call.permit, [word.report for word in ended])
+    changes = [
+        change
+        for word in ended
+        for change in await record.changes(store, run_id=word.run_id, provider=word.report.provider, limit=_MOST)
+    ]
+    redis = await tags.redis_or_none(call.services)
+    return await tags.void(redis, tags.of_changes(changes), reason="a cancelled run")
+
+
+def _cut_off(slugs: Sequence[str], finished: Mapping[str, ProviderOutcome]) -> Outcome:
+    """A run that was cancelled when some providers were finished, which is not undone."""
+    left = [slug for slug in slugs if slug not in finished]
+    cancelled = ProviderOutcome.CANCELLED
+    return Outcome(
+        Ending.PARTIAL,
+        f"cancelled; {len(finished)} of {len(slugs)} providers were finished, and stay so",
+        items=tuple(Item(slug, finished.get(slug, cancelled).value) for slug in slugs),
+        code="CANCELLED",
+        then=f"modeldeck sync run {' '.join(left)}" if left else "",
+        exits=Ending.CANCELLED.exit_code,
+    )
 
 
 def _credential(call: Call) -> Any:

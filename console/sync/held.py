@@ -19,7 +19,7 @@ from console.catalog import prices, rows, stored
 from console.catalog.types import ChangeKind, ModelChange, Per, Price, PriceKind, PriceState
 from console.catalog.write import CatalogWriter, Entry
 from console.guard import Permit
-from console.outcome import Ending, Outcome, Refusal, conflict, not_found
+from console.outcome import Ending, Outcome, Refusal, conflict, counted, not_found
 from console.store.engine import Store
 from console.store.tables import catalog as t
 from console.sync.plan import LIST_FIELD, stored_held
@@ -53,7 +53,8 @@ async def accept(permit: Permit, store: Store, ids: Sequence[int], *, now: datet
     lists = [held.provider for held, _ in found if held.field == LIST_FIELD]
     return Outcome(
         Ending.DONE,
-        f"{len(found)} held changes accepted" + ("; the next sync takes the shorter list over" if lists else ""),
+        f"{counted(len(found), 'held change')} accepted"
+        + ("; the next sync takes the shorter list over" if lists else ""),
         proof=tuple(_shown(held) for held, _ in found),
         then=f"modeldeck sync run {' '.join(lists)}" if lists else "",
     )
@@ -66,7 +67,7 @@ async def refuse(permit: Permit, store: Store, ids: Sequence[int], *, now: datet
         await _decide(connection, permit, ids, HeldState.REFUSED, now)
     return Outcome(
         Ending.DONE,
-        f"{len(found)} held changes refused; the catalog stays as it is",
+        f"{counted(len(found), 'held change')} refused; the catalog stays as it is",
         proof=tuple(_shown(held) for held, _ in found),
     )
 

@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from console.catalog.types import ChangeKind, ModelChange
+from console.outcome import not_found
 from console.store.engine import Store
 from console.store.tables import catalog as t
 from console.sync.types import Counts, ProviderOutcome, ProviderReport, Reject, RunState
@@ -76,6 +77,15 @@ async def runs(store: Store, *, limit: int = 50) -> tuple[Run, ...]:
             )
             for row in (await connection.execute(query)).mappings()
         )
+
+
+async def refuse_unknown(store: Store, run_id: int) -> None:
+    """Raise `Refusal` (RUN_NOT_FOUND) where no such run is known. What it changed is remembered longer than the run."""
+    async with store.reading() as connection:
+        for column in (t.sync_runs.c.id, t.model_changes.c.run_id):
+            if await connection.scalar(sa.select(column).where(column == run_id).limit(1)) is not None:
+                return
+    raise not_found(f"there is no run {run_id}", code="RUN_NOT_FOUND", then="modeldeck sync history")
 
 
 async def last_words(store: Store) -> dict[str, LastWord]:

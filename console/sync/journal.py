@@ -69,7 +69,7 @@ class Journal:
                 raise conflict(
                     f"{', '.join(slugs)}: another run is syncing just this ({', '.join(sorted(set(busy.values())))})",
                     code="SYNC_RUNNING",
-                    then="modeldeck sync status",
+                    then="modeldeck sync history",
                 )
         return Begun(run_id, busy)
 

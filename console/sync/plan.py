@@ -18,6 +18,7 @@ from console.catalog import prices, rows, stored
 from console.catalog.stored import Known, State
 from console.catalog.types import ChangeKind, Listing, ModelChange
 from console.catalog.write import Entry
+from console.outcome import counted
 from console.store.tables import catalog as t
 from console.sync import compare
 from console.sync.collect import Collected
@@ -69,10 +70,12 @@ async def plan_list(connection: AsyncConnection, provider: str, collected: Colle
     before = await stored.state(connection, provider)
     decided = await _decisions(connection, provider)
     size = len(collected.entries)
-    if before is not None and compare.is_shrunk(before.listed, size):
-        return _shrunk(provider, before, size, counts, decided)
     known = await stored.known(connection, provider)
     sorted_out = compare.sort_out(known, collected.entries)
+    shrink = _shrink(provider, before, size)
+    refused = _decided_alike(shrink, decided, HeldState.REFUSED) if shrink is not None else None
+    if before is not None and shrink is not None and refused is None:
+        return _shrunk(shrink, before, counts, sorted_out, decided)
     plan = Plan(provider, ProviderOutcome.OK, "", counts, baseline=before is None)
     plan.ids = {native_id: row.id for native_id, row in known.items()}
     plan.present = size
@@ -81,10 +84,14 @@ async def plan_list(connection: AsyncConnection, provider: str, collected: Colle
     plan.write += sorted_out.added
     changed = await _changes(connection, plan, sorted_out.differing, decided)
     _returns(plan, sorted_out.returned, known)
-    await _misses(connection, plan, known, sorted_out.missing)
+    if before is not None and refused is not None:  # what it lost is not to be taken as missing
+        plan.present += sum(not known[name].missing_runs for name in sorted_out.missing)
+        remembered = replace(validators, listed=before.listed)
+    else:
+        await _misses(connection, plan, known, sorted_out.missing)
+        remembered = replace(validators, listed=size)
     _withdrawals(plan, decided, collected.entries)
-    remembered = replace(validators, listed=size)
-    if plan.held:
+    if plan.held or refused is not None:
         # What is held must be seen again, and a list that "has not changed" would not be sent again.
         remembered = replace(remembered, etag=None, last_modified=None)
     plan.remember = remembered
@@ -101,7 +108,7 @@ async def plan_list(connection: AsyncConnection, provider: str, collected: Colle
     )
     if plan.baseline:
         plan.changes = [ModelChange(provider, "", ChangeKind.BASELINE, after={"models": size})]
-    _judge(plan)
+    _judge(plan, refused)
     return plan
 
 
@@ -117,7 +124,7 @@ async def plan_not_modified(connection: AsyncConnection, provider: str) -> Plan:
     plan.counts = Counts(unchanged=listed, missing=len(missing), retired=len(plan.retire))
     if plan.retire:
         plan.outcome = ProviderOutcome.OK
-    plan.sentence = f"the list has not been modified since it was taken over: {listed} models"
+    plan.sentence = f"the list has not been modified since it was taken over: {counted(listed, 'model')}"
     return plan
 
 
@@ -129,21 +136,20 @@ def _without_models(provider: str, collected: Collected) -> Plan:
     return Plan(provider, ProviderOutcome.UNPARSEABLE, sentence, collected.counts, code="ALL_REJECTED")
 
 
-def _shrunk(provider: str, before: State, size: int, counts: Counts, decided: list[Held]) -> Plan:
-    held = Held(
-        provider,
-        "",
-        LIST_FIELD,
-        before.listed,
-        size,
-        f"the list went from {before.listed} to {size} models at once",
-    )
-    plan = Plan(provider, ProviderOutcome.SUSPICIOUS, "", replace(counts, held=1), code="LIST_SHRANK")
-    earlier = _decided_alike(held, decided)
-    if earlier is not None and earlier.state is HeldState.REFUSED:
-        plan.outcome, plan.code, plan.counts = ProviderOutcome.UNCHANGED, "LIST_REFUSED", counts
-        plan.sentence = f"{held.reason}; kept as it was, as {earlier.decided_by} decided"
-        return plan
+def _shrink(provider: str, before: State | None, size: int) -> Held | None:
+    """What to hold of a list that lost more than half of its models at once."""
+    if before is None or not compare.is_shrunk(before.listed, size):
+        return None
+    why = f"the list went from {before.listed} to {size} models at once"
+    return Held(provider, "", LIST_FIELD, before.listed, size, why)
+
+
+def _shrunk(held: Held, before: State, counts: Counts, found: compare.Sorted, decided: list[Held]) -> Plan:
+    """Nothing of it is taken over; what the list says of the catalog is counted nevertheless."""
+    said = len(found.added) + len({e.listing.native_id for e in (*found.differing, *found.returned)})
+    counts = replace(counts, held=1, missing=len(found.missing), unchanged=counts.normalised - said)
+    plan = Plan(held.provider, ProviderOutcome.SUSPICIOUS, "", counts, code="LIST_SHRANK")
+    earlier = _decided_alike(held, decided, HeldState.OPEN)
     plan.held = [earlier or held]
     plan.hold = [] if earlier else [held]
     plan.withdraw = [
@@ -216,16 +222,16 @@ def _withdrawals(plan: Plan, decided: Iterable[Held], listed: dict[str, Entry]) 
     ]
 
 
-def _judge(plan: Plan) -> None:
+def _judge(plan: Plan, refused: Held | None) -> None:
+    """The outcome, and its sentence. ``refused``: the list is a shorter one that somebody did not want."""
     counts = plan.counts
     news = counts.written or counts.retired or any(c.kind is ChangeKind.MISSING for c in plan.changes)
     if plan.held:
         plan.outcome, plan.code = ProviderOutcome.SUSPICIOUS, "PRICES_HELD"
-        plan.sentence = (
-            f"{len(plan.held)} prices moved more than is likely; they stay as they were until somebody decides"
-        )
+        stay = "it stays as it was" if len(plan.held) == 1 else "they stay as they were"
+        plan.sentence = f"{counted(len(plan.held), 'price')} moved more than is likely; {stay} until somebody decides"
     elif plan.baseline:
-        plan.sentence = f"the first list of this provider: {counts.added} models"
+        plan.sentence = f"the first list of this provider: {counted(counts.added, 'model')}"
     elif news:
         plan.sentence = (
             f"{counts.added} added, {counts.changed} changed, {counts.returned} returned, {counts.missing} missing, "
@@ -233,7 +239,19 @@ def _judge(plan: Plan) -> None:
         )
     else:
         plan.outcome = ProviderOutcome.UNCHANGED
-        plan.sentence = f"the catalog already says what the list says: {counts.unchanged} models"
+        plan.sentence = f"the catalog already says what the list says: {counted(counts.unchanged, 'model')}"
+    if refused is None:
+        return
+    # Never "unchanged": the list says less than the catalog does.
+    if plan.outcome is ProviderOutcome.UNCHANGED:
+        plan.outcome, plan.sentence = ProviderOutcome.OK, f"nothing to write: {counts.unchanged} unchanged"
+    elif not plan.held:
+        plan.sentence = (
+            f"{counts.added} added, {counts.changed} changed, {counts.returned} returned, {counts.unchanged} unchanged"
+        )
+    plan.code = plan.code or "LIST_REFUSED"
+    kept = f"{counts.missing} that it lacks stay as they are"
+    plan.sentence += f"; {refused.reason}, and {kept}, as {refused.decided_by} decided"
 
 
 def _added(provider: str, listing: Listing) -> ModelChange:
@@ -251,10 +269,11 @@ def _held_price(provider: str, native_id: str, suspicion: compare.Suspicion) -> 
     return Held(provider, native_id, suspicion.field, prices.as_json(suspicion.before), proposed, suspicion.reason)
 
 
-def _decided_alike(held: Held, decided: Iterable[Held]) -> Held | None:
-    """The same proposal, if it is held already or was refused."""
+def _decided_alike(held: Held, decided: Iterable[Held], *states: HeldState) -> Held | None:
+    """The same proposal, if it is held already or was refused; in one of ``states`` where some are named."""
     key = (held.native_id, held.field, held.before, held.proposed)
-    return next((d for d in decided if (d.native_id, d.field, d.before, d.proposed) == key), None)
+    alike = (d for d in decided if (d.native_id, d.field, d.before, d.proposed) == key)
+    return next((d for d in alike if not states or d.state in states), None)
 
 
 async def _decisions(connection: AsyncConnection, provider: str) -> list[Held]:

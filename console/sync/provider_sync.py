@@ -106,7 +106,7 @@ class ProviderSync:
         known = Validators()
         if last is not None and (last.list_url, last.revision) == (url, reading):
             known = Validators(last.etag, last.last_modified)
-        authorization = await fetcher.authorize(spec, await self._look_up(spec))
+        authorization = await fetcher.authorize(spec, await self._look_up(spec), target.credential)
         collector = Collector(spec, secrets=authorization.secrets, keep=self._limits.rejects_kept)
 
         def new_collector() -> Collector:
@@ -117,8 +117,17 @@ class ProviderSync:
         def heard(body_bytes: int) -> None:
             self._tell(Progress(spec.slug, Stage.FETCHING, collector.records, body_bytes))
 
+        def retrying(problem: FetchProblem, seconds: float) -> None:
+            self._tell(Progress(spec.slug, Stage.RETRYING, seconds=seconds, why=problem.sentence))
+
         fetched = await fetcher.fetch(
-            spec, url, authorization=authorization, known=known, new_sink=new_collector, heard=heard
+            spec,
+            url,
+            authorization=authorization,
+            known=known,
+            new_sink=new_collector,
+            heard=heard,
+            retrying=retrying,
         )
         state = State(fetched.validators.etag, fetched.validators.last_modified, url, reading, 0)
         collected = None if fetched.not_modified else collector.collected()

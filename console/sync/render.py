@@ -7,6 +7,7 @@ from typing import Any
 
 from console.catalog.render import value_text
 from console.catalog.types import ChangeKind, ModelChange
+from console.outcome import counted
 from console.sync.history import Run
 from console.sync.types import Held
 
@@ -73,7 +74,7 @@ def _detail(change: ModelChange) -> str:
             told = {name: value_text(value) for name, value in change.after.items() if value is not None}
             return "  ".join(f"{name} {value}" for name, value in told.items())
         case ChangeKind.BASELINE if isinstance(change.after, dict):
-            return f"the first list: {change.after.get('models', 0)} models"
+            return f"the first list: {counted(change.after.get('models', 0), 'model')}"
         case _:
             return change.kind.value
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -36,10 +36,11 @@ _STAGGER = timedelta(minutes=10)  # the daily run, and the first one of a new sc
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A provider that is ours to sync now. ``number``: of this claim, see above."""
+    """A provider that is ours to sync now. ``number``: of this claim, see above; ``at``: when it was taken."""
 
     provider: str
     number: int
+    at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Schedule:
                 .limit(most)
                 .with_for_update(skip_locked=True)
             )
-            claims = [Claim(row.provider, row.claim + 1) for row in await connection.execute(due)]
+            claims = [Claim(row.provider, row.claim + 1, now) for row in await connection.execute(due)]
             for claim in claims:
                 await connection.execute(
                     sa.update(table)
@@ -133,13 +134,19 @@ class Schedule:
             row = (await connection.execute(query)).mappings().first()
             if row is None:
                 return None
-            due = self._after(row, report)
+            due = self._after(row, report, since=claim.at)
             free = {"claimed_until": None, "claimed_by": ""}
             await connection.execute(sa.update(table).where(*_of(claim)).values(**_columns(due), **free))
             return due
 
-    async def learn(self, permit: Permit, reports: Sequence[ProviderReport]) -> None:
-        """Move the times of providers that somebody has synced by hand; a Retry-After is honoured then too."""
+    async def learn(self, permit: Permit, reports: Sequence[ProviderReport], *, since: datetime | None = None) -> None:
+        """Move the times of providers that somebody has synced by hand; a Retry-After is honoured then too.
+
+        Only runs of the schedule slow it down: here a list that did not change, or was not had, is not counted.
+
+        Args:
+            since: when that run began
+        """
         del permit
         now = self._clock()
         async with self._store.writing() as connection:
@@ -150,7 +157,7 @@ class Schedule:
                 mine = (table.c.provider == report.provider, table.c.claimed_until.is_(None))
                 row = (await connection.execute(sa.select(table).where(*mine).with_for_update())).mappings().first()
                 if row is not None:
-                    due = self._after(row, report)
+                    due = self._after(row, report, since=since, by_hand=1)
                     await connection.execute(sa.update(table).where(*mine).values(**_columns(due)))
 
     async def pause(self, permit: Permit, provider: str) -> bool:
@@ -188,11 +195,11 @@ class Schedule:
                 return None
             asked: datetime | None = row["not_before"]
             at = asked if asked is not None and asked > now else now
-            if row["next_run_at"] > at:
-                values = {"next_run_at": at, "reason": reason, "changed_by": permit.actor, "changed_at": now}
-                await connection.execute(sa.update(table).where(mine).values(**values))
-            due: datetime = row["next_run_at"]
-            return min(at, due)
+            due: datetime = min(at, row["next_run_at"])
+            # Also where it is due already: a sync that is under way may have read the list as it was before.
+            values = {"next_run_at": due, "reason": reason, "changed_by": permit.actor, "changed_at": now}
+            await connection.execute(sa.update(table).where(mine).values(**values))
+            return due
 
     async def entries(self) -> tuple[Entry, ...]:
         """Every provider that is looked after, the next one first. Writes nothing; what was never due is due now."""
@@ -229,15 +236,26 @@ class Schedule:
         own = row["interval_s"]
         return self._specs[row["provider"]].tier.interval if own is None else timedelta(seconds=own)
 
-    def _after(self, row: sa.RowMapping, report: ProviderReport) -> Due:
-        return pace.after(
+    def _after(self, row: sa.RowMapping, report: ProviderReport, *, since: datetime | None, by_hand: int = 0) -> Due:
+        """When it is due again.
+
+        Args:
+            since: when the run began; what was asked for later (`request`) may be about a newer list, and stays due
+            by_hand: runs that do not count, for looking oneself is no reason to look less
+        """
+        now = self._clock()
+        due = pace.after(
             report,
             interval=self._interval(row),
-            quiet=row["quiet"],
-            failures=row["failures"],
-            now=self._clock(),
+            quiet=max(row["quiet"] - by_hand, 0),
+            failures=max(row["failures"] - by_hand, 0),
+            now=now,
             chance=self._chance(),
         )
+        asked: datetime | None = row["changed_at"]
+        if since is None or asked is None or asked <= since or row["next_run_at"] > now:
+            return due
+        return replace(due, at=max(now, due.not_before or now), reason=row["reason"])
 
     async def _edit(self, permit: Permit, provider: str, condition: sa.ColumnElement[bool], **values: object) -> bool:
         now = self._clock()

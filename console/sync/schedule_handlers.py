@@ -12,6 +12,9 @@ from console.sync.providers import spec, specs
 from console.sync.schedule import Entry
 from console.sync.webhook_book import received
 
+_NAMED = 4
+"""Providers that a sentence names."""
+
 
 async def show(call: Call) -> Outcome:
     """When each provider is due, the next one first."""
@@ -59,6 +62,9 @@ async def webhooks(call: Call) -> Outcome:
             "tags": list(one.tags),
             "note": one.note or "broken off: the sender has to try again",
             "repeats": one.repeats,
+            "run": one.led_to.run_id if one.led_to else None,
+            "outcome": one.led_to.outcome.value if one.led_to else None,
+            "sentence": one.led_to.sentence if one.led_to else "",
         }
         for one in found
     ]
@@ -86,7 +92,10 @@ async def _each(call: Call, change: Callable[[str], Awaitable[bool]], told: str)
     slugs = [spec.slug for spec in specs(call["provider"])]  # all of them are known before any is changed
     items = tuple([Item(slug, told if await change(slug) else "unchanged") for slug in slugs])
     changed = sum(item.state == told for item in items)
-    ending = Ending.DONE if changed else Ending.UNCHANGED
-    return Outcome(
-        ending, f"{changed} of {len(items)}: {told}", proof=(f"{changed} rows of the schedule",), items=items
-    )
+    if not changed:
+        named = ", ".join(slugs) if len(slugs) <= _NAMED else counted(len(slugs), "provider")
+        return Outcome(Ending.UNCHANGED, f"{named}: already {told}", items=items)
+    summary = f"{changed} of {counted(len(items), 'provider')}: {told}"
+    if changed < len(items):
+        summary += f"; the other {'was' if len(items) - changed == 1 else 'ones were'} so already"
+    return Outcome(Ending.DONE, summary, proof=(counted(changed, "row") + " of the schedule",), items=items)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from console.guard import Permit
-from console.outcome import ModeldeckError
+from console.outcome import ModeldeckError, Refusal
 from console.sync.schedule import Claim, Schedule
 from console.sync.types import ProviderReport
 
@@ -92,13 +92,22 @@ class Scheduler:
             with contextlib.suppress(ModeldeckError):
                 await asyncio.shield(self._schedule.release(self._permit, claim))
             raise
-        except Exception:
+        except Exception as problem:
+            if isinstance(problem, Refusal) and problem.code == "SYNC_RUNNING":
+                await self._lost(claim, problem)
+                return
             _log.exception(
                 "the scheduled sync of %s failed; its claim runs out, then it is tried again", claim.provider
             )
         finally:
             renewing.cancel()
             await asyncio.wait({renewing})
+
+    async def _lost(self, claim: Claim, why: Refusal) -> None:
+        """A run by hand was quicker. The provider stays due: that run moves its time when it is over."""
+        _log.info("%s; the schedule leaves it to that run", why)
+        with contextlib.suppress(ModeldeckError):
+            await self._schedule.release(self._permit, claim)
 
     async def _keep(self, claim: Claim) -> None:
         while True:

@@ -5,6 +5,7 @@ The faces and the scheduler come through here, so that a sync is the same whoeve
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +35,18 @@ _MANY = 1_000  # rows written at once that change what a database should know of
 def targets(services: Services, names: Iterable[str]) -> list[ProviderTarget]:
     """The named providers, or all, each at the address that the profile has for it."""
     links = services.profile.providers
-    return [ProviderTarget(found, links[found.slug].url if found.slug in links else None) for found in specs(names)]
+    found = []
+    for spec in specs(names):
+        link = links.get(spec.slug)
+        reference = link.credential if link is not None else None
+        found.append(ProviderTarget(spec, link.url if link is not None else None, _place(reference)))
+    return found
+
+
+def _place(reference: str | None) -> str:
+    """Where a reference to a secret leads, in words. Paths stay here: what is said of a provider goes over HTTP too."""
+    kind, _, name = (reference or "").partition(":")
+    return name if kind in ("", "env") else f"the {kind} that the profile names for it"
 
 
 async def schedule(services: Services) -> Schedule:
@@ -62,7 +74,8 @@ async def sync(
     report = await syncer.run(permit, wanted, dry_run=dry_run, actor=actor, progress=progress)
     if not dry_run:
         changed = tags.of_changes(change for provider in report.providers for change in provider.changes)
-        await tags.void(redis, changed, reason=f"run {report.run_id}")
+        if not await tags.void(redis, changed, reason=f"run {report.run_id}"):
+            report = dataclasses.replace(report, untold=tags.UNTOLD)
         await analytics.tell(redis, report, before, actor or permit.actor)
         await sentry.tell(report, via=actor or "operator")
         rules = services.profile.sync

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from console.catalog.types import ModelChange
-from console.outcome import Ending, Item, Outcome
+from console.outcome import Ending, Item, Outcome, counted
 
 if TYPE_CHECKING:
     from console.sync.providers.base import ProviderSpec
@@ -57,10 +57,15 @@ class HeldState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderTarget:
-    """One provider to sync. ``base_url`` stands in for scheme, host and base path of its list, e.g. a sample server."""
+    """One provider to sync.
+
+    base_url    stands in for scheme, host and base path of its list, e.g. a sample server
+    credential  where its credential is from, in words; "": the provider's own variable
+    """
 
     spec: ProviderSpec
     base_url: str | None = None
+    credential: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +175,18 @@ class ProviderReport:
 
 class Stage(StrEnum):
     FETCHING = "fetching"
+    RETRYING = "retrying"  # it waits for another try
     WRITING = "writing"
     FINISHED = "finished"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the sync of one provider is. ``outcome`` is set when it has finished.
+    """Where the sync of one provider is.
+
+    outcome  set when it has finished
+    why      why there is another try, which begins in ``seconds``
+    seconds  else: how long it has been read, set from time to time where that takes longer
 
     Its text is a line for who reads along; empty while there is nothing to say yet.
     """
@@ -186,9 +196,22 @@ class Progress:
     records: int = 0
     body_bytes: int = 0
     outcome: ProviderOutcome | None = None
+    seconds: float = 0.0
+    why: str = ""
 
     def __str__(self) -> str:
-        return f"{self.provider}: {self.outcome.value}, {self.records} records" if self.outcome is not None else ""
+        if self.outcome is not None:
+            return f"{self.provider}: {self.outcome.value}, {counted(self.records, 'record')}"
+        if self.stage is Stage.RETRYING:
+            return f"{self.provider}: {self.why}; another try in {self.seconds:.1f} s"
+        if not self.seconds:
+            return ""
+        read = f"{counted(self.records, 'record')}, {_size(self.body_bytes)} so far" if self.body_bytes else "no answer"
+        return f"{self.provider}: {read} after {self.seconds:.0f} s"
+
+
+_NAMED = 4
+"""Providers that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +224,8 @@ class SyncReport:
     finished_at: datetime
     providers: tuple[ProviderReport, ...]
     cancelled: bool = False
+    untold: str = ""
+    """Why caches were not told of what changed, "" where they were."""
 
     @property
     def total(self) -> Counts:
@@ -229,12 +254,16 @@ class SyncReport:
     @property
     def summary(self) -> str:
         total, good = self.total, sum(report.outcome.good for report in self.providers)
-        parts = [f"{good} of {len(self.providers)} providers in order"]
-        parts += [f"{total.fetched} records", f"{total.written} models {'to write' if self.dry_run else 'written'}"]
-        for name in ("rejected", "missing", "held"):
-            if count := getattr(total, name):
-                parts.append(f"{count} {name}")
+        parts = [f"{good} of {counted(len(self.providers), 'provider')} in order", counted(total.fetched, "record")]
+        parts.append(f"{counted(total.written, 'model')} {'to write' if self.dry_run else 'written'}")
+        told = ((name, getattr(total, name)) for name in ("rejected", "missing", "held"))
+        parts += [f"{count:,} {name}" for name, count in told if count]
         text = ", ".join(parts)
+        if bad := [f"{report.provider} {report.outcome}" for report in self.providers if not report.outcome.good]:
+            more = f", and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+            text = f"{text}; not in order: {', '.join(bad[:_NAMED])}{more}"
+        if self.untold:
+            text = f"{text}; {self.untold}"
         return f"dry run, nothing was written: {text}" if self.dry_run else text
 
     def outcome(self) -> Outcome:
@@ -245,8 +274,33 @@ class SyncReport:
             proof=tuple(f"{r.provider}: {r.sentence}" for r in self.providers if r.outcome.good),
             items=tuple(Item(r.provider, r.outcome.value, r.sentence) for r in self.providers),
             data=self.as_json(),
-            then="modeldeck sync run --verbose" if any(r.rejects for r in self.providers) else "",
+            then=self.next_step(),
         )
+
+    def next_step(self, *, verbose: bool = False) -> str:
+        """The next command, which asks no provider that was not asked, and of a dry run is another one.
+
+        ``verbose``: what is held and what was left out has been told already.
+        """
+        held = [report.provider for report in self.providers if report.held]
+        rejected = [report.provider for report in self.providers if report.rejects]
+        bad = [report.provider for report in self.providers if not report.outcome.good and not report.held]
+        if self.dry_run:
+            told = verbose or not (held or rejected)
+            return (
+                "" if told else f"modeldeck sync run {' '.join(dict.fromkeys([*held, *rejected]))} --dry-run --verbose"
+            )
+        steps = []
+        if held:
+            only = f" --provider {held[0]}" if len(held) == 1 else ""
+            steps.append(f"modeldeck sync held{only}, and modeldeck sync accept or refuse what it lists")
+        if rejected and not verbose:
+            steps.append(f"modeldeck sync rejects {' '.join(rejected[:_NAMED])} --run {self.run_id}")
+        if bad:
+            steps.append(f"mend what modeldeck sync status says, then modeldeck sync run {' '.join(bad)}")
+        if self.untold:
+            steps.append("modeldeck cache invalidate --kind all, once Redis is back")
+        return "; ".join(steps)
 
     def as_json(self) -> dict[str, Any]:
         """The report in JSON-ready form: the counts in full, changes and rejects as they are kept."""
@@ -256,8 +310,15 @@ class SyncReport:
             "started_at": self.started_at.isoformat(),
             "finished_at": self.finished_at.isoformat(),
             "total": dataclasses.asdict(self.total),
+            "caches_told": not self.untold,
             "providers": [_report_json(report) for report in self.providers],
         }
+
+
+def _size(count: int) -> str:
+    return (
+        f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 1024:.0f} KiB" if count >= 1024 else f"{count} B"
+    )
 
 
 def _report_json(report: ProviderReport) -> dict[str, Any]:

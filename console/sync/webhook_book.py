@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from console.catalog import tags
 from console.guard import Permit
 from console.outcome import Ending, Outcome, Refusal
 from console.store.engine import Store
+from console.store.tables import catalog as t
 from console.store.tables.catalog import webhook_events as table
 from console.sync import webhooks
 from console.sync.schedule import Schedule
+from console.sync.types import ProviderOutcome
 from console.sync.webhooks import Delivery, Event, NamedModel
 
 if TYPE_CHECKING:
@@ -28,11 +31,26 @@ if TYPE_CHECKING:
 
 PER_MINUTE = 60  # deliveries about one gateway
 _MOST = 1_000
+_DUE, _UNTOLD = "due", "; no cache was told"
+
+
+@dataclass(frozen=True, slots=True)
+class Led:
+    """The first run that asked the provider after a delivery, and what came of it there."""
+
+    run_id: int
+    outcome: ProviderOutcome
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A delivery as it is kept. ``repeats``: how often the same came again and was ignored."""
+    """A delivery as it is kept.
+
+    note     what it led to: the sync that is due, then the run that asked the provider; "" where it was broken off
+    repeats  how often the same came again and was ignored
+    led_to   None: no sync has asked the provider since
+    """
 
     id: int
     received_at: datetime
@@ -45,6 +63,7 @@ class Received:
     tags: tuple[str, ...]
     note: str
     repeats: int
+    led_to: Led | None
 
 
 class WebhookBook:
@@ -92,8 +111,11 @@ class WebhookBook:
         await self._write_down(delivery, changed, origin, now)
         told = await tags.void(self._redis, changed, reason=f"webhook {delivery.event}")
         due = await self._schedule.request(permit, delivery.gateway, f"a webhook: {delivery.event}")
-        note = "paused: not synced" if due is None else f"synced from {due.isoformat(timespec='seconds')} on"
-        note += "" if told else "; no cache was told"
+        if due is None:
+            note = "paused: not synced"
+        else:
+            note = _DUE if due <= self._clock() else f"{_DUE} at {due.isoformat(timespec='seconds')}"
+        note += "" if told else _UNTOLD
         async with self._store.writing() as connection:
             await connection.execute(sa.update(table).where(table.c.delivery == delivery.id).values(note=note))
         return _told(delivery, Ending.DONE, f"{delivery.event} of {delivery.gateway}: {note}", now)
@@ -146,12 +168,20 @@ class TooMany(Refusal):
 
 
 async def received(store: Store, *, gateway: str = "", limit: int = 50) -> tuple[Received, ...]:
-    """The newest deliveries first."""
+    """The newest deliveries first, each with what it led to by now."""
     query = sa.select(table).order_by(table.c.id.desc()).limit(min(limit, _MOST))
     if gateway:
         query = query.where(table.c.gateway == gateway)
     async with store.reading() as connection:
-        return tuple(
+        rows = (await connection.execute(query)).mappings().all()
+        since = min((row["received_at"] for row in rows), default=None)
+        asked = await _asked_since(connection, {row["gateway"] for row in rows}, since)
+    found = []
+    for row in rows:
+        # A run that had begun before may have read the list as it was before.
+        later = (led for begun, led in asked.get(row["gateway"], ()) if begun >= row["received_at"])
+        led = next(later, None) if row["note"] else None
+        found.append(
             Received(
                 row["id"],
                 row["received_at"],
@@ -162,11 +192,38 @@ async def received(store: Store, *, gateway: str = "", limit: int = 50) -> tuple
                 tuple(NamedModel(**model) for model in row["models"]),
                 row["sent_at"],
                 tuple(row["tags"]),
-                row["note"],
+                _noted(row["note"], led),
                 row["repeats"],
+                led,
             )
-            for row in (await connection.execute(query)).mappings()
         )
+    return tuple(found)
+
+
+async def _asked_since(
+    connection: AsyncConnection, gateways: set[str], since: datetime | None
+) -> dict[str, list[tuple[datetime, Led]]]:
+    """The runs that asked these providers and have finished with them, by provider: when each began, in that order."""
+    if since is None:
+        return {}
+    runs, words = t.sync_runs.c, t.sync_run_providers.c
+    query = (
+        sa.select(words.provider, runs.started_at, runs.id, words.outcome, words.sentence)
+        .join(t.sync_runs, runs.id == words.run_id)
+        .where(words.provider.in_(gateways), words.finished_at >= since, runs.started_at >= since)
+        .order_by(runs.id)
+    )
+    found: dict[str, list[tuple[datetime, Led]]] = {}
+    for provider, begun, run_id, outcome, sentence in await connection.execute(query):
+        found.setdefault(provider, []).append((begun, Led(run_id, ProviderOutcome(outcome), sentence)))
+    return found
+
+
+def _noted(note: str, led: Led | None) -> str:
+    """The note, with the run in place of the word that one is due."""
+    if led is None:
+        return note
+    return f"run {led.run_id}: {led.outcome}{_UNTOLD if note.endswith(_UNTOLD) else ''}"
 
 
 def description() -> dict[str, Any]:

@@ -12,7 +12,7 @@ ACTIONS = {
     "look": """
         status overview feed models.search models.show models.compare models.export sync.status sync.providers
         sync.history sync.events sync.schedule sync.webhooks sync.held published tenants.list publications.docs
-        publications.export publications.drift publications.leftovers
+        sync.rejects publications.export publications.drift publications.leftovers
         keys.list keys.show keys.find
         access.explain access.status operations.list operations.show audit usage budgets.list limits.show replay
     """,

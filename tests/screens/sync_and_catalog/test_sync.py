@@ -36,7 +36,8 @@ async def test_a_run_says_where_it_is_with_each_provider_and_is_cancelled(opened
         await operator.press("r")
         await operator.sees("▶ fetching", "1 of 2 providers, 4 records", "x cancels")
         await operator.press("x")
-        await operator.sees("cancelled")
+        await operator.sees("◑ Sync the catalog", "cancelled; 1 of 2 providers were finished,", "and stay so")
+        await operator.sees_no("undone")
         rows = {row["provider"]: row["outcome"] for row in (await operator.ask("sync.status")).data}
         assert (rows["cerebras"], rows["groq"]) == ("ok", "never synced")
         await operator.sees_no("▶ fetching")
@@ -90,7 +91,9 @@ async def test_what_goes_wrong_is_a_sentence_and_the_rest_goes_on(opened: Opens)
         await operator.press("r")
         await operator.sees("✖ refused", "● ok", "1 of 2 providers in order")
         await operator.at_provider("groq")
-        await operator.sees("Groq does not accept", "GROQ_API_KEY (HTTP 401)")
+        await operator.sees("Groq does not accept", "credential in")
+        await operator.press("exclamation_mark")
+        await operator.sees("1 part done, not: groq: Groq does not accept", "next", "modeldeck sync run groq")
 
 
 async def test_a_provider_is_paused_and_resumed_by_one_key(opened: Opens) -> None:
@@ -136,10 +139,10 @@ async def test_held_changes_are_looked_at_and_decided_one_by_one_or_all(opened: 
         first = held.change
         assert first is not None
         await operator.press("a")
-        await operator.sees("1 held changes accepted")
+        await operator.sees("1 held change accepted")
         await until(lambda: len(held.changes) == 4)
         await operator.press("r")
-        await operator.sees("1 held changes refused; the catalog stays as it is")
+        await operator.sees("1 held change refused; the catalog stays as it is")
         await until(lambda: len(held.changes) == 3)
         await operator.press("R")
         await operator.sees("Refuse all 3 held changes?")
@@ -189,7 +192,7 @@ async def test_the_webhook_log_shows_what_came_and_what_it_led_to(
         await operator.sees("no webhook has come yet")
         book = await service.webhook_book(services)
         await book.receive(system_permit("webhooks"), body, signed, origin="192.0.2.7")
-        await operator.sees("models.added", "groq", "synced from", within=10)
+        await operator.sees("models.added", "groq", "due", within=10)
         await operator.sees("from 192.0.2.7, signed: hex", "llama-[red]3[/], qwen")
 
 

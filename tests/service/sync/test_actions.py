@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -25,6 +26,9 @@ from console.rendering import data_text
 from console.services import Services
 from console.store.engine import Store
 from console.store.tables import catalog as t
+from console.sync.history import last_words, runs
+from console.sync.telling import Telling
+from console.sync.types import Progress, ProviderOutcome, RunState, Stage
 
 from .conftest import BOTH, TOKEN
 
@@ -364,3 +368,145 @@ async def test_webhooks_are_listed(desk: Desk) -> None:
 
 async def test_without_redis_there_are_no_caches_to_void_by_hand(desk: Desk) -> None:
     assert (await desk.do("cache.invalidate")).code == "REDIS_UNAVAILABLE"
+
+
+async def test_a_slow_list_and_another_try_are_told_while_one_waits(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("console.sync.telling._LINE_SECONDS", 0.05)
+    desk.samples.fault("groq", faults.Slow(0.3))
+    desk.samples.fault("cerebras", faults.Status(503, times=1))
+    await desk.done("sync.run", provider=("groq", "cerebras"))
+    assert "groq: no answer after 0 s" in desk.told
+    again = "cerebras: Cerebras has a fault of its own (HTTP 503); another try in 0.0 s"
+    assert desk.told.count(again) == 1
+    assert "stamina" not in caplog.text
+
+
+async def test_how_much_of_a_long_list_was_read_is_told_about_once_a_second() -> None:
+    told: list[str] = []
+    telling = Telling(lambda item: told.append(str(item)), 1, {})
+    now = [100.0]
+    telling._clock = lambda: now[0]
+    for piece in range(31):
+        telling(Progress("groq", Stage.FETCHING, piece * 100, piece * 300_000))
+        now[0] += 0.125
+    telling(Progress("groq", Stage.FINISHED, 3_100, 9_300_000, ProviderOutcome.OK))
+    assert [line for line in told if line] == [
+        "groq: 800 records, 2.3 MiB so far after 1 s",
+        "groq: 1,600 records, 4.6 MiB so far after 2 s",
+        "groq: 2,400 records, 6.9 MiB so far after 3 s",
+        "groq: ok, 3,100 records",
+    ]
+    assert len(told) < 15  # of 32: a screen needs no more
+
+
+async def test_a_cancelled_run_says_which_providers_stay_finished(desk: Desk) -> None:
+    desk.samples.fault("openrouter", faults.Slow(60))
+    run = asyncio.create_task(desk.do("sync.run", provider=("openrouter", "groq")))
+    while "groq" not in await last_words(await desk.store()):
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)  # until it has told of it
+    run.cancel()
+    outcome = await run
+    assert (outcome.ending, outcome.exit_code, outcome.code) == (Ending.PARTIAL, 130, "CANCELLED")
+    assert outcome.summary.startswith("cancelled; 1 of 2 providers were finished, and stay so; caches were not told")
+    assert [(item.name, item.state) for item in outcome.items] == [("openrouter", "cancelled"), ("groq", "ok")]
+    assert outcome.then.startswith("modeldeck sync run openrouter; modeldeck cache invalidate")
+    (kept,) = await runs(await desk.store())
+    assert kept.state is RunState.CANCELLED
+    due = {row["provider"]: row["reason"] for row in await desk.done("sync.schedule")}
+    assert due["groq"] == "its list changes"
+
+    desk.samples.release()
+    desk.samples.fault("openrouter", faults.Slow(60))
+    run = asyncio.create_task(desk.do("sync.run", provider=("openrouter",)))
+    await asyncio.sleep(0.2)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):  # of what nothing was finished, nothing is left
+        await run
+
+
+async def test_the_next_step_asks_no_other_provider_and_is_no_more_than_a_dry_run_was(desk: Desk) -> None:
+    await desk.done("sync.run", provider=("openrouter", "groq"))
+    desk.samples.reprice("openrouter", GPT, "20")
+    desk.samples.add("openrouter", None)
+    dry = {"provider": ("openrouter", "groq"), "dry_run": True}
+    assert (await desk.do("sync.run", **dry)).then == "modeldeck sync run openrouter --dry-run --verbose"
+    assert (await desk.do("sync.run", **dry, verbose=True)).then == ""
+    desk.samples.fault("groq", faults.Status(404))
+    outcome = await desk.do("sync.run", provider=("openrouter", "groq"))
+    held, rejected, mend = outcome.then.split("; ")
+    assert held == "modeldeck sync held --provider openrouter, and modeldeck sync accept or refuse what it lists"
+    assert rejected == "modeldeck sync rejects openrouter --run 2"
+    assert mend == "mend what modeldeck sync status says, then modeldeck sync run groq"
+    assert outcome.summary.endswith("1 rejected, 3 held; not in order: openrouter suspicious, groq refused")
+    desk.samples.fault("xai", faults.Slow(60))
+    running = asyncio.create_task(desk.do("sync.run", provider=("xai",)))
+    while not desk.samples.seen("xai"):
+        await asyncio.sleep(0.02)
+    refused = await desk.do("sync.run", provider=("xai",))
+    assert (refused.code, refused.then) == ("SYNC_RUNNING", "modeldeck sync history")
+    assert (await desk.done("sync.history"))["rows"][0]["state"] == "running"
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_rejected_records_are_read_afterwards_with_their_reason_and_json(desk: Desk) -> None:
+    await desk.done("sync.run", provider=("openrouter", "groq"))
+    assert (await desk.done("sync.rejects"))["rows"] == []
+    desk.samples.add("openrouter", {"name": "no id"})
+    await desk.done("sync.run", provider=("openrouter",))
+    for asked in ({}, {"run": 2}, {"run": 2, "provider": ("openrouter",)}):
+        outcome = await desk.do("sync.rejects", **asked)
+        (row,) = outcome.data["rows"]
+        assert (row["run"], row["provider"], row["position"], row["costs"]) == (2, "openrouter", 359, "record")
+        assert json.loads(row["record"]) == {"name": "no id"}
+        assert outcome.summary == "1 record left out, 0 fields left out of others"
+    assert (await desk.done("sync.rejects", run=1))["rows"] == []
+    for action in ("sync.rejects", "sync.history", "sync.diff"):
+        assert (await desk.do(action, run=99)).code == "RUN_NOT_FOUND"
+
+
+async def test_a_credential_that_is_refused_is_named_by_its_place(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MYKEY", TOKEN)
+    links = desk.services.profile.providers
+    links["groq"] = ProviderLink(url=links["groq"].url, credential="env:MYKEY")
+    for slug in ("groq", "cerebras"):
+        desk.samples.fault(slug, faults.WrongToken())
+    rows = (await desk.do("sync.run", provider=("groq", "cerebras"))).data["rows"]
+    assert "does not accept the credential in MYKEY (HTTP 401)" in rows[0]["sentence"]
+    assert "does not accept the credential in the file that the profile names for it" in rows[1]["sentence"]
+
+
+async def test_an_operators_price_is_told_in_the_unit_of_every_other_price(desk: Desk) -> None:
+    await desk.done("sync.run", provider=("groq",))
+    name = (await desk.done("models.search", query="provider:groq", limit=1))["rows"][0]["id"]
+    await desk.done("models.price", model=name, amount="0.5")
+    rows = (await desk.done("sync.history", provider="groq"))["rows"]
+    assert [row["detail"] for row in rows if row["field"] == "override.prices"] == ["- → input $0.5/1M"]
+
+
+async def test_a_provider_without_a_model_is_no_name_to_search_near_of(desk: Desk) -> None:
+    await desk.done("sync.run", provider=("groq",))
+    refused = await desk.do("models.show", model="groq/")
+    assert (refused.code, refused.then, refused.items) == (
+        "MODEL_NOT_FOUND",
+        "modeldeck models search provider:groq",
+        (),
+    )
+
+
+async def test_what_already_is_so_does_not_read_like_a_failure(desk: Desk) -> None:
+    await desk.done("sync.pause", provider=("groq",))
+    assert (await desk.do("sync.pause", provider=("groq",))).summary == "groq: already paused"
+    outcome = await desk.do("sync.pause", provider=("groq", "xai"))
+    assert outcome.summary == "1 of 2 providers: paused; the other was so already"
+    assert (await desk.do("sync.held")).summary == "0 held changes"
+
+
+async def test_only_the_schedules_own_runs_slow_it(desk: Desk) -> None:
+    for _ in range(7):
+        await desk.done("sync.run", provider=("groq",))
+    (row,) = [row for row in await desk.done("sync.schedule") if row["provider"] == "groq"]
+    assert row["slowed"] == 1

@@ -133,10 +133,46 @@ async def test_a_shrunken_list_that_is_refused_leaves_the_catalog_alone(deck: De
     await deck.one("deepinfra")
     await held.refuse(deck.permit, deck.store, [h.id for h in await held.list_held(deck.store)], now=NOW)
     report = await deck.one("deepinfra")
-    assert (report.outcome, report.code) == (ProviderOutcome.UNCHANGED, "LIST_REFUSED")
-    assert "kept as it was, as modeldeck decided" in report.sentence
+    assert (report.outcome, report.code) == (ProviderOutcome.OK, "LIST_REFUSED")
+    assert "30 that it lacks stay as they are, as modeldeck decided" in report.sentence
+    assert (report.counts.unchanged, report.counts.missing, report.counts.written) == (14, 30, 0)
+    assert (await read.search(deck.store, "missing")).total == 0
     deck.samples.restore("deepinfra")
     assert (await deck.one("deepinfra")).outcome is ProviderOutcome.UNCHANGED
+
+
+@BOTH
+async def test_a_refused_shrink_does_not_swallow_what_the_list_says_of_the_models_it_has(deck: Deck) -> None:
+    await deck.run("openrouter")
+    names = [record["id"] for record in deck.samples.models("openrouter")]
+    left = [GPT, *(name for name in names if name != GPT)][:100]
+    deck.samples.remove("openrouter", *(name for name in names if name not in left))
+    report = await deck.one("openrouter")
+    assert (report.counts.unchanged, report.counts.missing, report.counts.written) == (100, 258, 0)
+    await held.refuse(deck.permit, deck.store, [h.id for h in await held.list_held(deck.store)], now=NOW)
+
+    deck.samples.reprice("openrouter", GPT, "1.5")
+    deck.samples.change("openrouter", left[1], name="Renamed")
+    report = await deck.one("openrouter")
+    assert (report.outcome, report.code) == (ProviderOutcome.OK, "LIST_REFUSED")
+    assert (report.counts.changed, report.counts.unchanged, report.counts.missing) == (2, 98, 258)
+    assert await input_price(deck) == Decimal("0.000000225")
+    assert (await read.search(deck.store, "missing")).total == 0
+
+    deck.samples.reprice("openrouter", GPT, "20")  # held as ever
+    report = await deck.one("openrouter")
+    assert (report.outcome, report.code, report.counts.held) == (ProviderOutcome.SUSPICIOUS, "PRICES_HELD", 3)
+    deck.samples.reprice("openrouter", GPT, "1")
+    deck.samples.remove("openrouter", left[-1])  # another size is another question
+    report = await deck.one("openrouter")
+    assert (report.code, report.counts.missing) == ("LIST_SHRANK", 259)
+    deck.samples.restore("openrouter")
+    deck.samples.remove("openrouter", *(name for name in names if name not in left))
+    report = await deck.one("openrouter")  # which is withdrawn when the list says again what was refused
+    assert (report.outcome, report.code) == (ProviderOutcome.OK, "LIST_REFUSED")
+    assert await held.list_held(deck.store) == ()
+    deck.samples.restore("openrouter")
+    assert (await deck.one("openrouter")).outcome is ProviderOutcome.UNCHANGED
 
 
 @BOTH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from console.guard import Permit
-from console.outcome import Refusal, Unavailable
+from console.outcome import Refusal, Unavailable, conflict
 from console.store.engine import Store
 from console.store.tables import catalog as t
 from console.sync.schedule import ALL, Claim
@@ -227,6 +228,43 @@ async def test_a_sync_that_breaks_costs_itself_alone_and_stays_due(
     assert await scheduler.look() == 0
     now.at += 3 * MINUTE
     assert await scheduler.look() == 1
+
+
+async def test_what_is_asked_for_during_a_sync_stays_due_after_it(store: Store, now: Now, permit: Permit) -> None:
+    schedule = schedule_of(store, now, "groq", "xai")
+    (claim, other) = await first_claim(schedule, now, permit)
+    now.at += timedelta(seconds=1)
+    await schedule.request(permit, "groq", "a webhook")  # while its list is being read
+    now.at += timedelta(seconds=5)
+    for one in (claim, other):
+        await schedule.finished(permit, one, report(one.provider))
+    assert await claimed(schedule, permit) == ["groq"]
+    began = now.at = now.at + timedelta(seconds=1)
+    await schedule.request(permit, "xai", "a webhook")  # before a run by hand begins, which is its answer
+    await schedule.learn(permit, [report("xai")], since=began)
+    assert await claimed(schedule, permit) == []
+    now.at += timedelta(seconds=1)
+    await schedule.request(permit, "xai", "a webhook")  # and while it runs
+    await schedule.learn(permit, [report("xai")], since=began)
+    assert await claimed(schedule, permit) == ["xai"]
+
+
+async def test_a_sync_that_another_run_has_is_left_to_it_at_once(
+    store: Store, now: Now, permit: Permit, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def sync(slug: str) -> ProviderReport:
+        raise conflict(f"{slug}: another run is syncing just this (run 7 on here)", code="SYNC_RUNNING")
+
+    scheduler = await looped(store, now, permit, sync)
+    await scheduler.look()
+    await scheduler.idle()
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == []
+    schedule = schedule_of(store, now, "groq", "xai", "fal", "near")
+    assert not any(entry.running for entry in await schedule.entries())
+    await schedule.learn(permit, [report("groq")])  # the run by hand is over, and moves the time
+    entries = {entry.provider: entry for entry in await schedule.entries()}
+    assert (entries["groq"].reason, entries["groq"].next_run_at > now.at) == ("its list changes", True)
+    assert await claimed(schedule, permit) == ["fal", "near", "xai"]  # which stay due
 
 
 async def test_a_loop_that_is_stopped_gives_back_what_it_was_at(store: Store, now: Now, permit: Permit) -> None:

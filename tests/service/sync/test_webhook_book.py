@@ -14,13 +14,17 @@ import sqlalchemy as sa
 from redis.asyncio import Redis
 
 from console.catalog import tags
+from console.catalog.write import CatalogWriter
 from console.guard import Permit
 from console.outcome import Ending, Outcome, Refusal
 from console.store.engine import Store
 from console.store.tables.catalog import webhook_events
-from console.sync.providers import specs
+from console.sync.apply import provider_facts
+from console.sync.journal import Journal
+from console.sync.providers import spec, specs
 from console.sync.schedule import Schedule
-from console.sync.webhook_book import TooMany, WebhookBook, description, received
+from console.sync.types import ProviderOutcome, ProviderReport, RunState
+from console.sync.webhook_book import Led, TooMany, WebhookBook, description, received
 
 from .conftest import BOTH
 
@@ -77,7 +81,7 @@ async def test_a_delivery_is_written_down_and_makes_its_provider_due_and_no_othe
     assert await gate.due("xai") == (NOW + timedelta(minutes=10), "never synced")
     (kept,) = await received(gate.store)
     assert (kept.gateway, kept.event.value, kept.origin, kept.signed) == ("groq", "models.added", "192.0.2.7", "hex")
-    assert kept.note == "synced from 2026-11-02T09:00:00+00:00 on; no cache was told"
+    assert (kept.note, kept.led_to) == ("due; no cache was told", None)
     assert [model.id for model in kept.models] == ["llama"]
 
 
@@ -103,7 +107,35 @@ async def test_one_that_was_broken_off_is_done_when_it_comes_again(gate: Gate, m
     assert [kept.note for kept in await received(gate.store)] == [""]
     monkeypatch.undo()
     assert (await gate.send()).ending is Ending.DONE
-    assert [kept.note[:11] for kept in await received(gate.store)] == ["synced from"]
+    assert [kept.note[:4] for kept in await received(gate.store)] == ["due;"]
+
+
+@BOTH
+async def test_it_is_due_until_a_sync_that_began_later_has_asked_the_provider(gate: Gate) -> None:
+    async def runs(began: timedelta, *asked: tuple[str, ProviderOutcome]) -> int:
+        at = NOW + began
+        journal = Journal(gate.store, lambda: at, timedelta(minutes=1))
+        run_id = (await journal.begin(gate.permit, [slug for slug, _ in asked], "")).run_id
+        at = max(at, NOW) + timedelta(seconds=5)
+        async with gate.store.writing() as connection:
+            for slug, outcome in asked:
+                await CatalogWriter(gate.permit, connection, slug, now=at, run_id=run_id).describe_provider(
+                    provider_facts(spec(slug))
+                )
+                await journal.close(connection, run_id, ProviderReport(slug, outcome, f"{slug} says so"))
+        await journal.end(run_id, RunState.DONE, "")
+        return run_id
+
+    await gate.send()
+    await runs(timedelta(seconds=-1), ("groq", ProviderOutcome.OK))  # may have read the list of before
+    await runs(timedelta(seconds=1), ("xai", ProviderOutcome.OK))
+    (kept,) = await received(gate.store)
+    assert (kept.note, kept.led_to) == ("due; no cache was told", None)
+    run_id = await runs(timedelta(seconds=2), ("groq", ProviderOutcome.UNREACHABLE))
+    await runs(timedelta(seconds=9), ("groq", ProviderOutcome.OK))
+    (kept,) = await received(gate.store)
+    assert kept.led_to == Led(run_id, ProviderOutcome.UNREACHABLE, "groq says so")
+    assert kept.note == f"run {run_id}: unreachable; no cache was told"
 
 
 @BOTH

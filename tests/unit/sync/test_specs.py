@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from console.catalog import prices
 from console.outcome import Refusal
 from console.sync import urls
 from console.sync.normalise import normalise
-from console.sync.problems import retry_after
+from console.sync.problems import retry_after, status_problem
 from console.sync.providers import all_specs, find, spec, specs
 from console.sync.providers.base import CursorPages, NumberedPages, Page, ProviderSpec, SinglePage, Tier
 from console.sync.revision import revision
@@ -97,7 +98,22 @@ def test_retry_after_in_both_forms() -> None:
     assert retry_after("Thu, 01 Jan 2026 11:00:00 GMT", now) == 0
     assert retry_after(None, now) is None
     assert retry_after("soon", now) is None
-    assert retry_after("9" * 400, now) == 365 * 86_400
+    assert retry_after("9" * 400, now) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("asked", "says", "waits"),
+    [
+        (45.0, "left alone for 45 s", 45.0),
+        (36_000.0, "left alone for 10 hours", 36_000.0),
+        (99_999_999_999.0, "left alone for 1,157,407 days, of which 7 days are honoured", 7 * 86_400.0),
+        (math.inf, "left alone for ever, of which 7 days are honoured", 7 * 86_400.0),
+    ],
+)
+def test_how_long_a_provider_is_left_alone_is_said_and_bounded(asked: float, says: str, waits: float) -> None:
+    problem = status_problem(spec("groq"), 429, asked, credential="")
+    assert problem.sentence.endswith(says)
+    assert problem.wait == waits
 
 
 def report(*outcomes: ProviderOutcome, cancelled: bool = False) -> SyncReport:
