@@ -9,6 +9,8 @@ Standard output is data, standard error is narration, and the exit code is the o
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import json
 import signal
 import sys
@@ -21,14 +23,26 @@ import click
 from console.actions import Action
 from console.actions.commands import add_actions
 from console.guard import Danger
-from console.outcome import Ending, Item, ModeldeckError, Outcome
+from console.outcome import Ending, Item, ModeldeckError, Outcome, Unavailable
 from console.questions import Left, confirm, hidden, typed
 from console.terminal.columns import columns_of_output
-from console.terminal.text import have_streams, is_terminal, let_output_go, narrate, safe, say, speak_any_encoding
+from console.terminal.text import (
+    Unwritten,
+    have_streams,
+    is_terminal,
+    let_output_go,
+    narrate,
+    safe,
+    say,
+    speak_any_encoding,
+)
 
 if TYPE_CHECKING:
     from console.guard import Principal
     from console.services import Services
+
+
+_ERRORS_OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO, errno.EPIPE)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -47,18 +61,36 @@ def run(arguments: Sequence[str]) -> int:
         problem.show()
         return Ending.REFUSED.exit_code
     except ModeldeckError as problem:
-        _narrate_end(problem.outcome())
+        if "--json" in arguments:
+            with contextlib.suppress(OSError):
+                say(json.dumps(problem.outcome().as_json(), ensure_ascii=False))
+        else:
+            _narrate_end(problem.outcome())
         return problem.ending.exit_code
     except KeyboardInterrupt:
         narrate("cancelled")
         return Ending.CANCELLED.exit_code
-    except BrokenPipeError:  # the reader of our output has gone
-        code = 0
     except OSError as problem:
-        narrate(f"✗ the output cannot be written: {problem.strerror or problem}")
-        code = Ending.FAILED.exit_code
+        if problem.errno == errno.EPIPE and _is_of_output(problem):  # the reader of our output has gone
+            code = 0
+        else:
+            what = "the output cannot be written" if _is_of_output(problem) else "something here cannot be used"
+            narrate(f"✗ {what}: {safe(_named(problem))}")
+            code = Ending.FAILED.exit_code
     let_output_go()
     return code if isinstance(code, int) else 0
+
+
+def _is_of_output(problem: OSError) -> bool:
+    """Whether writing to standard output failed, rather than a file or a server that an action works with."""
+    # What click writes by itself, help and usage, is known by its errors alone.
+    return isinstance(problem, Unwritten) or (problem.filename is None and problem.errno in _ERRORS_OF_OUTPUT)
+
+
+def _named(problem: OSError) -> str:
+    """The system's words, and the file where they are about one."""
+    words = problem.strerror or str(problem) or type(problem).__name__
+    return words if problem.filename is None else f"{words}: {problem.filename}"
 
 
 def root() -> click.Group:
@@ -127,7 +159,14 @@ def _perform(action: Action, given: dict[str, Any]) -> int:
                 services, action, values, principal, confirmed=agreed, emit=_emitter(action, as_json=as_json)
             )
 
-    outcome, number = asyncio.run(_until_signalled(work()))
+    try:
+        outcome, number = asyncio.run(_until_signalled(work()))
+    except ModeldeckError as problem:  # before there was an action to come to an end: no profile, no database
+        outcome, number = problem.outcome(), None
+    except OSError as problem:
+        if isinstance(problem, Unwritten):
+            raise
+        outcome, number = _unusable(action, problem).outcome(), None
     key = outcome.revealed is not None or bool(outcome.reveals)
     try:
         if as_json:
@@ -139,6 +178,14 @@ def _perform(action: Action, given: dict[str, Any]) -> int:
             raise
         return _undelivered(action, outcome, problem)
     return outcome.exit_code if number is None else 128 + number
+
+
+def _unusable(action: Action, problem: OSError) -> Unavailable:
+    """Something on this machine failed that no service told of; an action that only reads has changed nothing."""
+    reads = action.danger is Danger.READ
+    state = "nothing was changed" if reads else "how far it came stands in the journal, and recovery ends it"
+    then = "modeldeck status" if reads else "modeldeck operations list"
+    return Unavailable(f"{action.id}: {_named(problem)}; {state}", code="UNUSABLE", then=then)
 
 
 def _hidden(loop: asyncio.AbstractEventLoop, question: str) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from console.actions.registry import Action
 from console.catalog.types import Document
 from console.guard import Danger
-from console.operations.types import Progress, StepState
+from console.operations.types import Lines, Progress, StepState
 from console.publishing.types import Effect, Plan
 from console.terminal.columns import cut, fit
 from console.terminal.text import safe, table, width
+from console.terminal.times import short_moment
 
 _GLYPHS = {StepState.TAKEN: "✓", StepState.LEFT: "!", StepState.UNDONE: "○", StepState.FAILED: "✗"}
 
@@ -67,17 +69,20 @@ class Fitted:
 
     missing  headings of the columns that are not in it
     cut      whether a cell was shortened
+    short    whether moments were, for there was no room for them
     """
 
     width: int
     missing: list[str] = field(default_factory=list)
     cut: bool = False
+    short: bool = False
 
     @property
     def note(self) -> str:
         """What is not shown, and how it is; empty where all is."""
         what = [f"not shown: {', '.join(self.missing)}"] if self.missing else []
         what += ["what ends in … is longer"] if self.cut else []
+        what += ["times are short, and local"] if self.short else []
         return f"  {'; '.join(what)}: --json or | cat shows everything" if what else ""
 
 
@@ -91,8 +96,10 @@ def data_text(action: Action, data: Any, fitted: Fitted | None = None) -> str:
         return ""
     if isinstance(data, Plan):
         return plan_text(data)
+    if isinstance(data, Lines):
+        return data.text
     if isinstance(data, Document):
-        return "\n".join(safe(line) for line in data.text.split("\n"))
+        return "\n".join("\t".join(map(safe, line.split("\t"))) for line in data.text.split("\n"))
     # A page, or a report with parts, carries its lines as "rows".
     rows = data.get("rows") if isinstance(data, Mapping) else data
     if action.columns and isinstance(rows, Sequence) and not isinstance(rows, str):
@@ -131,7 +138,14 @@ def _table(action: Action, rows: Sequence[Any], fitted: Fitted | None) -> str:
     cells = [[_cell(row.get(column.field)) for column in columns] for row in rows]
     if fitted is not None:
         right = frozenset(at for at, column in enumerate(columns) if column.right)
-        given = fit([headings, *cells], [column.priority for column in columns], right, fitted.width)
+        priorities = [column.priority for column in columns]
+        given = fit([headings, *cells], priorities, right, fitted.width)
+        if any(width(row[at]) > given.get(at, 0) for row in cells for at in range(len(columns))):
+            # A moment that is cut keeps its date, and loses the minute that was asked for.
+            now = datetime.now().astimezone()
+            short = [[short_moment(cell, now) for cell in row] for row in cells]
+            fitted.short, cells = short != cells, short
+            given = fit([headings, *cells], priorities, right, fitted.width)
         fitted.missing = [
             headings[at] for at in range(len(columns)) if at not in given and any(row[at] for row in cells)
         ]

@@ -116,7 +116,7 @@ class Services:
         from console.operations.runner import Runner
         from console.steps import StepKinds
 
-        return Runner(await self.journal(), StepKinds(self))
+        return Runner(await self.journal(), StepKinds(self), await self.audit())
 
     async def audit(self) -> Audit:
         from console.audit import Audit
@@ -179,10 +179,14 @@ def _store(profile: Profile) -> Store:
     from pathlib import Path
 
     from console.store.engine import Store
+    from console.store.unusable import not_opened
 
     store = Store(profile.database_url)
     if store.dialect == "sqlite" and store.url.database:
         path = Path(store.url.database)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
+        except OSError as problem:
+            raise not_opened(store.url, problem) from problem
     return store

@@ -5,7 +5,7 @@ from console.guard import Danger, Role
 
 _MODELS = "console.catalog.handlers"
 _DECISIONS = "console.catalog.decisions"
-_CACHES = ("models", "model-detail", "rankings", "search")
+_CACHES = ("models", "model-detail", "rankings", "search", "all")
 _MODEL = Parameter(
     "model", "provider/model-id, or a model id that only one provider has", positional=True, required=True
 )
@@ -91,7 +91,7 @@ ACTIONS = (
         ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
-        details="A sync does this by itself, for just what changed.",
+        details="A sync does this by itself, for just what changed, and says where it could not.",
     ),
     Action(
         "models.hide",

@@ -139,10 +139,7 @@ class _DocumentFile(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value == "-" and is_terminal(sys.stdin):
             self.fail("standard input is a terminal: name a file", param, ctx)
-        try:
-            return read_document("/dev/stdin" if value == "-" else value)
-        except Refusal as problem:
-            self.fail(str(problem), param, ctx)
+        return read_document("/dev/stdin" if value == "-" else value)
 
 
 def _click_parameter(parameter: Parameter) -> click.Parameter:

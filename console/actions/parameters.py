@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from console.access.forms import is_surely_key_text
+from console.actions.documents import read_bytes
 from console.actions.registry import Action, Kind, Parameter
 from console.outcome import Refusal
 
+NAME = "name"
+"""What this parameter names is another thing, or all of them, where it is left out: so an empty text is no way to do
+that, for it is mostly a variable that nobody has set."""
 _MAX_TEXT = 1024
 MAX_DOCUMENT = 256 * 1024
 """Characters of a document."""
@@ -38,6 +42,8 @@ def checked(action: Action, given: Mapping[str, Any]) -> dict[str, Any]:
         value = given.get(parameter.name)
         if isinstance(value, list) and not parameter.many:
             raise _wrong(f"{parameter.name} is one value, and no list")
+        if value == "" and parameter.name == NAME and not parameter.required:
+            raise _wrong(f"{NAME} is empty: {parameter.help}; leave it out, or name one")
         if value is None or value in ("", (), []):
             if parameter.required:
                 raise _wrong(f"{action.id} needs {parameter.name}: {parameter.help}")
@@ -139,17 +145,21 @@ def read_document(name: str) -> str:
     """The text of a file that an operator names.
 
     Raises:
-        Refusal: it cannot be read, is too large, or is no text.
+        Refusal: it cannot be read, is empty, too large, or no text.
     """
     try:
-        with Path(name).expanduser().open(encoding="utf-8") as file:
-            text = file.read(MAX_DOCUMENT + 1)
-    except (OSError, ValueError) as problem:
-        why = problem.strerror if isinstance(problem, OSError) and problem.strerror else "it is no text in UTF-8"
-        raise _wrong(f"{name} cannot be read: {why}") from None
+        raw = read_bytes(Path(name).expanduser(), 4 * MAX_DOCUMENT + 1)
+        # More than that many bytes are more characters too, and perhaps cut within one.
+        text = raw.decode("utf-8") if len(raw) <= 4 * MAX_DOCUMENT else " " * len(raw)
+    except OSError as problem:
+        raise _wrong(f"{name} cannot be read: {problem.strerror or problem}; nothing was changed") from None
+    except ValueError:  # a path with a NUL among them
+        raise _wrong(f"{name[:200]!r} cannot be read: it is no text in UTF-8; nothing was changed") from None
     if len(text) > MAX_DOCUMENT:
-        raise _wrong(f"{name} has more than {MAX_DOCUMENT} characters")
-    return text
+        raise _wrong(f"{name} has more than {MAX_DOCUMENT} characters; nothing was changed")
+    if not text.strip():
+        raise _wrong(f"{name} is empty; nothing was changed")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _wrong(message: str) -> Refusal:

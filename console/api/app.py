@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console import __version__
 from console.actions import REGISTRY, Action
-from console.actions.parameters import MAX_DOCUMENT
+from console.actions.parameters import MAX_DOCUMENT, NAME
 from console.actions.registry import Kind, Parameter
 from console.api import catalog, keys, metrics, seeds, watching
 from console.api.asking import Asker, read_object
@@ -72,6 +72,7 @@ def create_app(services: Services, limits: ApiLimits = ApiLimits()) -> FastAPI:
     describe(app)
     app.add_exception_handler(HTTPException, _not_there)
     app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(ModeldeckError, _told)
     app.add_exception_handler(Exception, _broken)
     return app
 
@@ -200,7 +201,7 @@ def _request_body(action: Action) -> dict[str, Any]:
 
 def _schema(parameter: Parameter) -> dict[str, Any]:
     """As `console.actions.parameters` reads it: a number may come as a text, one of several without a list around it,
-    and null, an empty text or an empty list is what is not given."""
+    and null, an empty text (but not an empty name) or an empty list is what is not given."""
     kinds: dict[Kind, dict[str, Any]] = {
         Kind.INTEGER: {"type": ["integer", "string"]},
         Kind.FLAG: {"type": "boolean"},
@@ -208,6 +209,8 @@ def _schema(parameter: Parameter) -> dict[str, Any]:
         Kind.DURATION: {"type": ["integer", "string"], "examples": [900, "15m"]},
     }
     schema = dict(kinds.get(parameter.kind, {"type": ["string", "number"], "maxLength": 1024}))
+    if parameter.name == NAME:
+        schema["minLength"] = 1
     if parameter.choices:
         schema = {"type": "string", "enum": [*parameter.choices, *([] if parameter.required else [""])]}
     if parameter.minimum is not None:
@@ -237,8 +240,22 @@ async def _not_valid(_request: Request, problem: Exception) -> Response:
     )
 
 
-async def _broken(_request: Request, problem: Exception) -> Response:
+async def _told(_request: Request, problem: Exception) -> Response:
+    """What a path meets beside its action, such as a database that cannot be read."""
+    assert isinstance(problem, ModeldeckError)
+    return answer(problem.outcome())
+
+
+async def _broken(request: Request, problem: Exception) -> Response:
     """What nobody foresaw: said without its text, which may repeat what was sent."""
-    detail = f"an error that should not happen ({type(problem).__name__}); how far it came stands in the journal"
+    what = f"an error that should not happen ({type(problem).__name__})"
+    if _only_reads(request):
+        return answer(Outcome(Ending.FAILED, f"{what}; nothing was changed", code="INTERNAL", http_status=500))
+    detail = f"{what}; how far it came stands in the journal"
     outcome = Outcome(Ending.INTERRUPTED, detail, code="INTERNAL", http_status=500, then="GET /api/operations")
     return answer(outcome)
+
+
+def _only_reads(request: Request) -> bool:
+    action = request.url.path.removeprefix("/api/actions/")
+    return request.method in ("GET", "HEAD") or (action in REGISTRY and REGISTRY[action].danger is Danger.READ)

@@ -178,12 +178,42 @@ async def read_object(request: Request) -> dict[str, Any] | JSONResponse:
     if not raw:
         return {}
     try:
-        body = json.loads(raw)
+        body = json.loads(raw, object_pairs_hook=_each_field_once)
+    except _Doubled as doubled:
+        what = f"the body has the field {doubled} twice; nothing was changed"
+        return refusal(400, "BAD_JSON", what, then="send each field once")
     except (ValueError, RecursionError):
-        return refusal(400, "BAD_JSON", "the body is not JSON")
+        return refusal(400, "BAD_JSON", "the body is not JSON; nothing was changed")
     if not isinstance(body, dict):
-        return refusal(400, "BAD_JSON", "the body is not a JSON object")
+        return refusal(400, "BAD_JSON", "the body is not a JSON object; nothing was changed")
     return body
+
+
+class _Doubled(ValueError):
+    """A field that stands in an object twice: which of the two was meant is not for us to say."""
+
+
+def _each_field_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Doubled(json.dumps(name[:40]))
+        found[name] = value
+    return found
+
+
+def together(address: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any] | JSONResponse:
+    """What the path and the query say, and what the body says; a refusal where they say it differently.
+
+    Args:
+        address: None, an empty text or an empty list is what was not said there
+    """
+    said = {name: value for name, value in address.items() if value not in (None, "", [])}
+    for name, value in said.items():
+        if body.get(name) is not None and body[name] != value:
+            what = f"{name} is one thing in the address and another in the body; nothing was changed"
+            return refusal(422, "INVALID_PARAMETER", what, then="say it in one place")
+    return {**body, **said}
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes | JSONResponse:

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
-from console.api.asking import Asker, read_object
+from console.api.asking import Asker, read_object, together
 from console.outcome import Outcome
 
 router = APIRouter()
@@ -67,7 +67,7 @@ async def edit(request: Request, identifier: str) -> Response:
 
 @router.delete("/api/keys/{identifier}", tags=["keys"], summary="Revoke a key")
 async def revoke(request: Request, identifier: str) -> Response:
-    return await _asker(request).respond(request, "keys.revoke", {"key": identifier})
+    return await _with_body(request, "keys.revoke", {"key": identifier})
 
 
 @router.post("/api/keys/{identifier}/{verb}", tags=["keys"], summary="Rotate a key, end its grace, suspend it, …")
@@ -88,14 +88,15 @@ async def tenants(request: Request) -> Response:
     "/api/tenants/{name}/{verb}", tags=["tenants"], summary="Refuse every key of a tenant, or let them through"
 )
 async def act_on_tenant(request: Request, name: str, verb: TenantVerb) -> Response:
-    return await _asker(request).respond(request, f"tenants.{verb.value}", {"tenant": name})
+    return await _with_body(request, f"tenants.{verb.value}", {"tenant": name})
 
 
 async def _with_body(request: Request, action: str, values: dict[str, Any]) -> Response:
     body = await read_object(request)
     if isinstance(body, JSONResponse):
         return body
-    return await _asker(request).respond(request, action, body | values)
+    both = together(values, body)
+    return both if isinstance(both, JSONResponse) else await _asker(request).respond(request, action, both)
 
 
 def _asker(request: Request) -> Asker:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
-from console.api.asking import Asker, read_body, read_object
+from console.api.asking import Asker, read_body, read_object, together
 from console.api.problems import answer, refusal
 from console.guard import system_permit
 from console.outcome import Ending, ModeldeckError, Outcome
+from console.services import Services
 
 router = APIRouter()
 
@@ -34,17 +36,33 @@ async def sync_providers(request: Request) -> Response:
 
 
 @router.post("/admin/model-sync/provider/{slug}", tags=["sync"], summary="Sync one provider")
-async def sync_one(request: Request, slug: str, dry_run: bool = False) -> Response:
-    return await _sync(request, {"provider": [slug], "dry_run": dry_run}, _one_synced)
+async def sync_one(request: Request, slug: str, dry_run: bool | None = None) -> Response:
+    """``{"dry_run": true}`` as the body says the same as the query."""
+    given = await _given_in_both(request, {"dry_run": dry_run})
+    return given if isinstance(given, Response) else await _sync(request, {**given, "provider": [slug]}, _one_synced)
 
 
 @router.post("/admin/model-sync/all", tags=["sync"], summary="Sync all providers, or those that are named")
 async def sync_all(
     request: Request,
-    dry_run: bool = False,
+    dry_run: bool | None = None,
     providers: list[str] = Query(default=[]),  # noqa: B008 - FastAPI's way
 ) -> Response:
-    return await _sync(request, {"provider": providers, "dry_run": dry_run}, _all_synced)
+    """``{"dry_run": true, "providers": ["groq"]}`` as the body says the same as the query."""
+    given = await _given_in_both(request, {"dry_run": dry_run, "providers": providers})
+    return given if isinstance(given, Response) else await _sync(request, given, _all_synced)
+
+
+async def _given_in_both(request: Request, query: Mapping[str, Any]) -> dict[str, Any] | Response:
+    """What a query and a body may both say; `console.actions.parameters` looks at the values."""
+    body = await read_object(request)
+    if isinstance(body, JSONResponse):
+        return body
+    unknown = sorted(set(body) - set(query))
+    if unknown:
+        what = f"the body has no field {unknown[0][:40]}: it takes {', '.join(query)}; nothing was changed"
+        return refusal(422, "INVALID_PARAMETER", what)
+    return together(query, body)
 
 
 async def _sync(request: Request, values: Mapping[str, Any], shape: Any) -> Response:
@@ -79,6 +97,7 @@ def _one_synced(outcome: Outcome) -> dict[str, Any]:
             "models_unchanged": report["unchanged"],
             "sentence": report["sentence"],
         },
+        "caches_told": outcome.data["caches_told"],
         "run": outcome.data["run"],
     }
 
@@ -106,6 +125,7 @@ def _all_synced(outcome: Outcome) -> dict[str, Any]:
             "total_models_unchanged": total["unchanged"],
             "errors": errors,
         },
+        "caches_told": outcome.data["caches_told"],
         "run": outcome.data["run"],
     }
 
@@ -195,10 +215,22 @@ async def invalidate(request: Request) -> Response:
 
 
 @router.get("/api/webhooks/models-updated", tags=["webhooks"], summary="What the webhook takes")
-async def webhook_description() -> Response:
+async def webhook_description(request: Request) -> Response:
     from console.sync.webhook_book import description
 
-    return JSONResponse(description())
+    return JSONResponse({**description(), **await _webhooks_state(_asker(request).services)})
+
+
+async def _webhooks_state(services: Services) -> dict[str, str]:
+    """``off`` where every delivery is refused, for there is nothing to check a signature with."""
+    reference = services.profile.sync.webhook_secret
+    try:
+        secret = (await services.secret(reference)).get_secret_value() if reference is not None else ""
+    except ModeldeckError:  # the answer needs no token: not even where the secret should be is told
+        return {"status": "off", "reason": "the secret cannot be read"}
+    if secret.strip() or (reference is None and os.environ.get("MODEL_WEBHOOK_SECRET", "").strip()):
+        return {"status": "active"}
+    return {"status": "off", "reason": "no secret is set"}
 
 
 @router.post("/api/webhooks/models-updated", tags=["webhooks"], summary="A signed notice that models have changed")
@@ -240,11 +272,11 @@ async def rotate_key(request: Request, name: str, tenant: str | None = None) -> 
     if isinstance(body, JSONResponse):
         return body
     asker = _asker(request)
-    found = await asker.do("published", _given(name=name, tenant=tenant), request.state.principal)
-    if found.ending not in (Ending.DONE, Ending.UNCHANGED):
-        return answer(found)
+    found = await _published(request, name, tenant)
+    if isinstance(found, Response):
+        return found
     if "key" not in body:
-        listed = await asker.do("keys.list", {"tenant": found.data[0]["tenant"]}, request.state.principal)
+        listed = await asker.do("keys.list", {"tenant": found["tenant"]}, request.state.principal)
         if listed.data is None:
             return answer(listed)
         own = [row["id"] for row in listed.data if name in row["models"]]
@@ -261,18 +293,25 @@ async def publish(request: Request, name: str, tenant: str | None = None) -> Res
     body = await read_object(request)
     if isinstance(body, JSONResponse):
         return body
-    values = dict(body) | _given(tenant=tenant)
+    if not name:
+        return _no_name()
+    values = together({"tenant": tenant}, body)
+    if isinstance(values, JSONResponse):
+        return values
     if "model" not in values:
         values["model"] = name
     elif "name" not in values:
         values["name"] = name
+    elif name not in (values["model"], values["name"]):
+        what = "the path names neither the model of the body nor its name; nothing was changed"
+        return refusal(422, "INVALID_PARAMETER", what, then="say it in one place")
     return await _asker(request).respond(request, "publish", values)
 
 
 @router.get(_PUBLISHED, tags=["publishing"], summary="A publication as it stands")
 async def publication(request: Request, name: str, tenant: str | None = None) -> Response:
-    values = _given(name=name, tenant=tenant)
-    return await _asker(request).respond(request, "published", values, shape=lambda outcome: outcome.data[0])
+    found = await _published(request, name, tenant)
+    return found if isinstance(found, Response) else JSONResponse(found)
 
 
 @router.put(_PUBLISHED, tags=["publishing"], summary="Change a publication's limits")
@@ -280,27 +319,44 @@ async def update(request: Request, name: str, tenant: str | None = None) -> Resp
     body = await read_object(request)
     if isinstance(body, JSONResponse):
         return body
+    values = together({"name": name}, body)
+    if isinstance(values, JSONResponse):
+        return values
     wrong = await _wrong_tenant(request, name, tenant)
-    return wrong or await _asker(request).respond(request, "update", {**body, "name": name})
+    return wrong or await _asker(request).respond(request, "update", values)
 
 
 @router.delete(_PUBLISHED, tags=["publishing"], summary="Unpublish a model")
-async def unpublish(request: Request, name: str, tenant: str | None = None, plan: bool = False) -> Response:
+async def unpublish(request: Request, name: str, tenant: str | None = None, plan: bool | None = None) -> Response:
+    """``{"plan": true}`` as the body says the same as the query."""
+    given = await _given_in_both(request, {"plan": plan})
+    if isinstance(given, Response):
+        return given
     wrong = await _wrong_tenant(request, name, tenant)
-    values = {"name": name} | ({"plan": True} if plan else {})
-    return wrong or await _asker(request).respond(request, "unpublish", values)
+    return wrong or await _asker(request).respond(request, "unpublish", {**given, "name": name})
+
+
+async def _published(request: Request, name: str, tenant: str | None) -> Mapping[str, Any] | Response:
+    """A publication that the token's tenants have; what another tenant has published looks as if it were not there."""
+    if not name:
+        return _no_name()
+    outcome = await _asker(request).do("published", _given(name=name, tenant=tenant), request.state.principal)
+    if outcome.ending not in (Ending.DONE, Ending.UNCHANGED):
+        return answer(outcome)
+    row: Mapping[str, Any] = outcome.data[0]
+    return row
 
 
 async def _wrong_tenant(request: Request, name: str, tenant: str | None) -> Response | None:
-    """The refusal where a tenant was named and the publication is another's."""
+    """The refusal where a tenant was named and the publication is another's, or where nothing was named."""
     if tenant is None:
-        return None
-    found = await _asker(request).do("published", {"name": name, "tenant": tenant}, request.state.principal)
-    if found.ending not in (Ending.DONE, Ending.UNCHANGED):
-        return answer(found)
-    if not found.data:
-        return refusal(404, "MODEL_NOT_FOUND", f"tenant {tenant[:63]} has not published {name[:200]}")
-    return None
+        return None if name else _no_name()
+    found = await _published(request, name, tenant)
+    return found if isinstance(found, Response) else None
+
+
+def _no_name() -> JSONResponse:
+    return refusal(422, "INVALID_PARAMETER", "the path names no model: /api/models/NAME/publish; nothing was changed")
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Operations to look at and to watch, and the feed: server-sent events (WHATWG HTML, "Server-sent events")."""
+"""Operations to look at and to watch, the audit, the feed; server-sent events (WHATWG HTML, "Server-sent events")."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from console.api.asking import Asker
-from console.api.problems import answer
-from console.outcome import ModeldeckError, Unavailable
+from console.api.problems import answer, refusal
+from console.outcome import ModeldeckError, Outcome, Unavailable
 
 router = APIRouter(tags=["operations"])
 _LOOK_SECONDS = 0.2
@@ -68,6 +68,9 @@ async def feed(request: Request, match: str = "") -> Response:
     from console.access.feed import Feed, FeedEvent
 
     services = _asker(request).services
+    if request.state.principal.tenants is not None:  # a change in Redis may be of several tenants, or of none
+        what = "the feed shows the changes of every tenant, and this token has not all of them"
+        return refusal(403, "TENANT_FORBIDDEN", what, then="GET /api/operations shows those of its own")
     try:
         redis = await services.redis()
     except ModeldeckError as problem:
@@ -102,6 +105,26 @@ async def feed(request: Request, match: str = "") -> Response:
             await asyncio.gather(following, return_exceptions=True)
 
     return _stream(events())
+
+
+@router.get("/api/audit", summary="Who did what, the newest first")
+async def audit(
+    request: Request,
+    limit: int = 50,
+    who: str | None = None,
+    action: str | None = None,
+    tenant: str | None = None,
+    since: str | None = None,
+    match: str | None = None,
+) -> Response:
+    """``who`` is a name or ``name@origin``, ``action`` one action or a group (``keys``), ``since`` ``7d`` or ``12h``; a
+    row has all of the words that ``match`` is."""
+
+    def shape(outcome: Outcome) -> dict[str, Any]:
+        return {"rows": outcome.data, "total": len(outcome.data)}
+
+    given = {"who": who, "action": action, "tenant": tenant, "since": since, "match": match}
+    return await _asker(request).respond(request, "audit", {"limit": limit, **given}, shape=shape)
 
 
 def _stream(events: AsyncIterator[bytes]) -> StreamingResponse:

@@ -57,17 +57,19 @@ async def _decide(
     before = model or await read.find_model(store, call["model"])
     after = await overrides.amend(call.permit, store, before.id, amended, now=datetime.now(UTC))
     # Who decided and when belongs to the decision, and does not make it another one.
-    same = _content(after.override) == _content(before.override)
+    same, told_caches = _content(after.override) == _content(before.override), True
     if not same:
         change = ModelChange(after.provider, after.native_id, ChangeKind.CHANGED)
         redis = await tags.redis_or_none(call.services)
-        await tags.void(redis, tags.of_changes([change]), reason=f"a decision of {call.permit.actor}")
-    return Outcome(
+        reason = f"a decision of {call.permit.actor}"
+        told_caches = await tags.void(redis, tags.of_changes([change]), reason=reason)
+    outcome = Outcome(
         Ending.UNCHANGED if same else Ending.DONE,
         f"{after.reference}: {told}",
         proof=(f"{after.reference} read back from the catalog",),
         data=model_json(after),
     )
+    return tags.untold(outcome, told_caches)
 
 
 def _content(override: Override | None) -> Override | None:

@@ -1,6 +1,6 @@
 """The filter language: what an operator types to find models.
 
-    provider:groq,together  author:qwen  family:llama  kind:embedding  price:dynamic
+    provider:groq,google  author:qwen  family:llama  kind:embedding  price:dynamic
     input:image  output:audio    what goes in and comes out;  key:gpt-4o  the same model at every provider
     ctx>=128k  maxout>8k         tokens; k is 1,000 and m 1,000,000
     in<0.5  out<=1               USD per 1M tokens; a free model costs 0, one without a known price matches no bound
@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from console.catalog.provider_names import slug_of
 from console.catalog.types import PriceState
 from console.outcome import Refusal
 
@@ -71,6 +72,7 @@ _TOKEN = re.compile(r'-?"[^"]*"?|[^\s"]+(?:"[^"]*"?)?')
 _COMPARISON = re.compile(r"([a-z_]+)(<=|>=|<|>|=)(.*)", re.IGNORECASE | re.DOTALL)
 _CHOICE = re.compile(r"([a-z_]+):(.*)", re.IGNORECASE | re.DOTALL)
 _QUANTITY = re.compile(r"\$?([0-9]{1,12}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})([km]?)", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"\$?[0-9]{13,}(?:\.[0-9]*)?[km]?", re.IGNORECASE)
 
 
 class BadTerm(Refusal):
@@ -167,7 +169,7 @@ class Token:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The pieces between spaces; quotes hold a piece together, to the end where they are not closed."""
+    """The pieces between spaces; quotes hold a piece together, to the end where they are not closed yet."""
     for found in _TOKEN.finditer(text):
         yield Token(found[0], found.start())
 
@@ -188,6 +190,8 @@ def _term(token: Token) -> Term:
     negated = body != token.text
     if not body:
         raise _bad(token, "a - alone excludes nothing: write -word")
+    if body.count('"') % 2:
+        raise _bad(token, f'this quote is not closed: write {body}"')
     if body.startswith('"'):
         return Words(_unquoted(body, token), negated)
     if found := _COMPARISON.fullmatch(body):
@@ -218,8 +222,13 @@ def _bound(token: Token, name: str, operator: str, written: str, negated: bool) 
     found = _QUANTITY.fullmatch(written.strip('"'))
     if found is None:
         example = NUMBERS[name].rpartition(" ")[2]
-        what = "a number of tokens" if name in ("ctx", "maxout") else "an amount in USD, with at most 9 decimals"
-        raise _bad(token, f"{written or 'nothing'} is not {what}, as in {example}")
+        what = "a number of tokens" if name in ("ctx", "maxout") else "an amount in USD"
+        if not written:
+            raise _bad(token, f"behind {name}{operator} {what} is missing, as in {example}")
+        if _TOO_LARGE.fullmatch(written):
+            raise _bad(token, f"{written[:40]} is too large: {name} has at most 12 digits, as in {example}")
+        most = "" if name in ("ctx", "maxout") else ", with at most 9 decimals"
+        raise _bad(token, f"{written} is not {what}{most}, as in {example}")
     factor = {"": 1, "k": 1_000, "m": 1_000_000}[found[2].lower()]
     if factor != 1 and name not in ("ctx", "maxout"):
         raise _bad(token, f"k and m are for tokens; {name} is in USD")
@@ -245,6 +254,8 @@ def _choice(token: Token, name: str, written: str, negated: bool) -> Term:
         raise _bad(token, f"nothing is called {name}{_nearest(name, [*CHOICES, *CAPABILITY_WORDS])}")
     if not values:
         raise _bad(token, f"{name}: needs a value ({CHOICES[name]})")
+    if name == "provider":
+        values = tuple(dict.fromkeys(map(slug_of, values)))
     if name == "price" and (wrong := set(values) - {state.value for state in PriceState}):
         raise _bad(token, f"a price is known, free, dynamic or unknown, not {min(wrong)}")
     return Choice(name, values, negated)

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from console.catalog import rows, stored
 from console.catalog.completion import Vocabulary
+from console.catalog.known import refuse_unknown
 from console.catalog.query import About, Query, parse
 from console.catalog.query_sql import WORD_ROWS, conditions, conditions_in_order, words_alone
 from console.catalog.types import Model, Per, PriceKind, Provider
@@ -127,10 +128,12 @@ async def search(
 
     Raises:
         BadTerm: the query has a term that means nothing.
+        Refusal: BAD_QUERY, for a provider, a kind or a modality that nobody knows.
     """
     if not (0 < limit <= _PAGE_LIMIT and offset >= 0):
         raise Refusal(f"a page has 1 to {_PAGE_LIMIT} models", code="BAD_PAGE", status=400)
     asked = parse(query) if isinstance(query, str) else query
+    await refuse_unknown(store, asked)
     where = conditions(asked, store.dialect)
     column, columns = _SORT_COLUMNS[sort], t.models.c
     first = [column, columns.native_id] if sort is Sort.PROVIDER else [column, columns.id]
@@ -292,6 +295,14 @@ async def vocabulary(store: Store) -> Vocabulary:
         )
 
 
+async def references(store: Store) -> tuple[str, ...]:
+    """``provider/native id`` of every model that there is, retired and hidden ones too."""
+    columns = t.models.c
+    async with store.reading() as connection:
+        found = await connection.execute(sa.select(columns.provider, columns.native_id))
+        return tuple(f"{provider}/{native_id}" for provider, native_id in found)
+
+
 async def _models_where(store: Store, *where: sa.ColumnElement[bool]) -> tuple[Model, ...]:
     query = sa.select(t.models).where(*where).order_by(t.models.c.provider, t.models.c.native_id)
     async with store.reading() as connection:
@@ -313,13 +324,14 @@ async def _models(connection: AsyncConnection, found: Sequence[sa.RowMapping]) -
 
 
 async def _no_such_model(store: Store, name: str) -> Refusal:
-    last = name.rsplit("/", 1)[-1].casefold()
+    provider, _, last = name.casefold().rpartition("/")
+    if not last:  # a provider without a model: every name would be near
+        only = f" provider:{provider}" if provider else ""
+        return not_found(f"{name!r} names no model", code="MODEL_NOT_FOUND", then=f"modeldeck models search{only}")
     near = t.models.c.haystack.contains(last[:40], autoescape=True) & t.models.c.retired_at.is_(None)
     async with store.reading() as connection:
         query = sa.select(t.models.c.provider, t.models.c.native_id).where(near).order_by(t.models.c.id).limit(5)
-        items = tuple(
-            Item(f"{provider}/{native_id}", "near") for provider, native_id in await connection.execute(query)
-        )
+        items = tuple(Item(f"{found}/{native_id}", "near") for found, native_id in await connection.execute(query))
     refusal = not_found(
         f"there is no model {name} in the catalog", code="MODEL_NOT_FOUND", then=f"modeldeck models search {last}"
     )

@@ -12,13 +12,14 @@ change is also published, once, for readers that would rather be told. The versi
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from console.catalog.types import ChangeKind, ModelChange
-from console.outcome import ModeldeckError, Refusal
+from console.outcome import ModeldeckError, Outcome, Refusal
 
 if TYPE_CHECKING:  # a command that only reads the catalog does without Redis
     from redis.asyncio import Redis
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 KEY = "modeldeck:tags"
 CHANNEL = "modeldeck:tags"
 ALL, SEARCH, RANKINGS = "models:all", "models:search", "rankings"
+UNTOLD = "caches were not told, for Redis is away"
+MAKE_UP = "modeldeck cache invalidate --kind all, once Redis is back"
 _AT_ONCE = 1_000
 _COMES_OR_GOES = (ChangeKind.BASELINE, ChangeKind.ADDED, ChangeKind.MISSING, ChangeKind.RETURNED, ChangeKind.RETIRED)
 
@@ -60,7 +63,7 @@ def of_kind(kind: str, *, gateway: str = "", model: str = "") -> tuple[str, ...]
     """What the seed's ``POST /api/cache/invalidate`` means.
 
     Args:
-        kind: models, model-detail, rankings or search
+        kind: models, model-detail, rankings or search; for all there is `everything`
         gateway: a provider's slug, for ``models``
         model: ``provider/native id``, for ``model-detail``
 
@@ -78,7 +81,21 @@ def of_kind(kind: str, *, gateway: str = "", model: str = "") -> tuple[str, ...]
             return (RANKINGS,)
         case "search":
             return (SEARCH,)
-    raise Refusal("a cache is models, model-detail, rankings or search", code="BAD_REQUEST", status=422)
+    raise Refusal("a cache is all, models, model-detail, rankings or search", code="BAD_REQUEST", status=422)
+
+
+async def everything(redis: Redis, references: Iterable[str]) -> tuple[str, ...]:
+    """Every tag that anybody can have built something from.
+
+    Args:
+        references: ``provider/native id`` of each model of the catalog
+    """
+    found = dict.fromkeys((ALL, SEARCH, RANKINGS))
+    for reference in references:
+        found |= dict.fromkeys((of_gateway(reference.partition("/")[0]), of_model(reference)))
+    kept = await redis.hkeys(KEY)
+    found |= dict.fromkeys(tag.decode() if isinstance(tag, bytes) else tag for tag in kept)
+    return tuple(found)
 
 
 async def redis_or_none(services: Services) -> Redis | None:
@@ -91,7 +108,9 @@ async def redis_or_none(services: Services) -> Redis | None:
 
 
 async def void(redis: Redis | None, changed: Sequence[str], *, reason: str) -> bool:
-    """Count up these tags. A Redis that is away has no cache that could be wrong, and fails nothing: False then."""
+    """Count up these tags; False where they could not be. That fails nothing, and is to be said: see `untold`."""
+    if not changed:
+        return True
     if redis is None:
         return False
     from redis.exceptions import RedisError
@@ -102,6 +121,14 @@ async def void(redis: Redis | None, changed: Sequence[str], *, reason: str) -> b
         _log.warning("the caches were not told of %s: %s", reason, type(problem).__name__)
         return False
     return True
+
+
+def untold(outcome: Outcome, told: bool) -> Outcome:
+    """The outcome of a write whose caches were told of it or not: it is no less done, and the caches are behind it."""
+    if told:
+        return outcome
+    then = f"{outcome.then}; {MAKE_UP}" if outcome.then else MAKE_UP
+    return dataclasses.replace(outcome, summary=f"{outcome.summary}; {UNTOLD}", then=then)
 
 
 async def bump(redis: Redis, tags: Sequence[str], *, reason: str) -> dict[str, int]:

@@ -74,9 +74,20 @@ codecs.register_error("modeldeck-ascii", _to_ascii)
 codecs.register_error("modeldeck-ascii-cells", _to_ascii_cells)
 
 
+class Unwritten(OSError):
+    """Standard output does not take what is written to it; ``errno`` says why, and EPIPE that nobody reads any more."""
+
+
 def say(line: str) -> None:
-    """A line of data, to standard output. (click's own echo turns an ASCII stream into UTF-8 behind our back.)"""
-    print(line, flush=True)
+    """A line of data, to standard output. (click's own echo turns an ASCII stream into UTF-8 behind our back.)
+
+    Raises:
+        Unwritten: so that no other OSError, of a database say, is taken for one of the output.
+    """
+    try:
+        print(line, flush=True)
+    except OSError as problem:
+        raise Unwritten(problem.errno, problem.strerror) from problem
 
 
 def narrate(line: str) -> None:

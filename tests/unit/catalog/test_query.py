@@ -66,7 +66,6 @@ def test_the_documented_example() -> None:
         ('-"free lunch"', Words("free lunch", negated=True)),
         ("deepseek/deepseek-r1:free", Words("deepseek/deepseek-r1:free")),
         ("100%_off", Words("100%_off")),
-        ('"not closed', Words("not closed")),
     ],
 )
 def test_single_terms(text: str, term: object) -> None:
@@ -79,7 +78,7 @@ def test_single_terms(text: str, term: object) -> None:
         ("llama provder:groq", (6, 18), "did you mean provider"),
         ("ctx>=lots", (0, 9), "lots is not a number of tokens, as in ctx>=128k"),
         ("in<0.5k", (0, 7), "in is in USD"),
-        ("in<", (0, 3), "nothing is not an amount"),
+        ("in<", (0, 3), "behind in< an amount in USD is missing, as in in<0.5"),
         ("in<0.0000000001", (0, 15), "at most 9 decimals"),
         ("provider>3", (0, 10), "write provider:3"),
         ("ctx:128k", (0, 8), "ctx is a number"),
@@ -88,6 +87,10 @@ def test_single_terms(text: str, term: object) -> None:
         ("vision:maybe", (0, 12), "yes, no or unknown"),
         ("llama -", (6, 7), "write -word"),
         ('""', (0, 2), "nothing between the quotes"),
+        ('llama "not closed', (6, 17), 'not closed: write "not closed"'),
+        ('about:"long con', (0, 15), "this quote is not closed"),
+        ("ctx>=", (0, 5), "behind ctx>= a number of tokens is missing, as in ctx>=128k"),
+        ("ctx>99999999999999999999999", (0, 27), "is too large: ctx has at most 12 digits"),
         ("size>3", (0, 6), "nothing is called size"),
     ],
 )
