@@ -17,6 +17,9 @@ from typing import Protocol
 
 from console.outcome import ModeldeckError, Refusal
 
+LOCAL = "local"
+"""The origin of who sits at this machine, and came over no network that we know of."""
+
 
 class Role(enum.IntEnum):
     """What a principal may do; each role includes the ones below it."""
@@ -43,7 +46,7 @@ class Danger(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who acts. ``tenants`` None means all of them. ``origin`` is where from: an SSH client, an address."""
+    """Who acts. ``tenants`` None means all of them. ``origin`` is where from: an SSH client, an address, `LOCAL`."""
 
     name: str
     role: Role
@@ -53,12 +56,12 @@ class Principal:
 
     @classmethod
     def of_this_terminal(cls, *, role: Role, tenants: frozenset[str] | None, via: str) -> Principal:
-        """The OS user, and the SSH client where there is one."""
+        """The OS user, and the SSH client where there is one, else this machine."""
         try:
             name = getpass.getuser()
         except (KeyError, OSError):  # a container's user without a name
             name = f"uid {os.getuid()}"
-        return cls(name, role, tenants, via, os.environ.get("SSH_CONNECTION", "").split(" ")[0])
+        return cls(name, role, tenants, via, os.environ.get("SSH_CONNECTION", "").split(" ")[0] or LOCAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +133,9 @@ class Permit:
 
     @property
     def actor(self) -> str:
-        """``name@origin`` for the audit, the attribution stream and annotations."""
+        """``name@origin`` for the journal, the attribution stream and annotations; the name alone for this machine."""
         origin = self.principal.origin
-        return f"{self.principal.name}@{origin}" if origin else self.principal.name
+        return f"{self.principal.name}@{origin}" if origin not in ("", LOCAL) else self.principal.name
 
     def on_behalf_of(self, actor: str) -> Permit:
         """The same permit, for a journaled step that an operator asked for: writes are attributed to ``actor``."""
@@ -143,10 +146,12 @@ class Permit:
         """Refuse to act on another tenant than the permit was asked for."""
         allowed = self.principal.tenants
         if (self.tenant is not None and tenant != self.tenant) or (allowed is not None and tenant not in allowed):
+            may = self.tenant if allowed is None or self.tenant is not None else ", ".join(sorted(allowed))
             raise Refusal(
-                f"{self.action} was permitted for tenant {self.tenant or 'any'}, not for {tenant}",
+                f"{self.action} is permitted for tenant {may or 'none'}, not for {tenant}; nothing was changed",
                 code="TENANT_FORBIDDEN",
                 status=403,
+                then="modeldeck tenants list",
             )
 
     def __repr__(self) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from console.operations.types import (
     RUN,
@@ -30,6 +32,7 @@ from console.store.engine import Store
 from console.store.tables.operations import operation_steps, operations
 
 LEASE = timedelta(seconds=30)
+_ATTEMPTS = 20
 
 
 def this_process() -> str:
@@ -139,14 +142,14 @@ class Journal:
                 await db.execute(operation_steps.insert(), rows)
         return await self.read(identifier)
 
-    async def read(self, identifier: str) -> OperationRecord:
-        """One operation with its steps, by its id or the beginning of it."""
+    async def read(self, identifier: str, *, tenants: frozenset[str] | None = None) -> OperationRecord:
+        """One operation with its steps, by its id or the beginning of it.
+
+        ``tenants``: any other's, and one of no tenant, is as if it were not there; None for all.
+        """
+        query = _of(tenants, sa.select(operations).where(operations.c.id.startswith(identifier, autoescape=True)))
         async with self._store.reading() as db:
-            found = (
-                await db.execute(
-                    sa.select(operations).where(operations.c.id.startswith(identifier, autoescape=True)).limit(2)
-                )
-            ).all()
+            found = (await db.execute(query.limit(2))).all()
             if not found:
                 raise not_found(f"there is no operation {identifier}", then="modeldeck operations list")
             if len(found) > 1:
@@ -158,20 +161,20 @@ class Journal:
             )
             return _operation(found[0], tuple(_step(row) for row in steps))
 
-    async def recent(self, limit: int = 50) -> list[OperationRecord]:
+    async def recent(self, limit: int = 50, *, tenants: frozenset[str] | None = None) -> list[OperationRecord]:
         """The newest operations, without their steps."""
+        query = _of(tenants, sa.select(operations).order_by(operations.c.created_at.desc()).limit(limit))
         async with self._store.reading() as db:
-            rows = await db.execute(sa.select(operations).order_by(operations.c.created_at.desc()).limit(limit))
+            rows = await db.execute(query)
             return [_operation(row, ()) for row in rows]
 
-    async def interrupted(self) -> list[str]:
+    async def interrupted(self, *, tenants: frozenset[str] | None = None) -> list[str]:
         """Ids of the operations that nobody owns any more and that are not over, oldest first."""
+        query = sa.select(operations.c.id, operations.c.owner, operations.c.lease_until).where(
+            operations.c.state.in_([state.value for state in OperationState if not state.over])
+        )
         async with self._store.reading() as db:
-            rows = await db.execute(
-                sa.select(operations.c.id, operations.c.owner, operations.c.lease_until)
-                .where(operations.c.state.in_([state.value for state in OperationState if not state.over]))
-                .order_by(operations.c.created_at)
-            )
+            rows = await db.execute(_of(tenants, query.order_by(operations.c.created_at)))
             now = self._clock()
             return [r.id for r in rows if r.lease_until is None or r.lease_until <= now or _is_dead(r.owner)]
 
@@ -202,15 +205,37 @@ class Journal:
             identifier, operations.c.owner == owner, owner=None, lease_until=None, state=state.value, summary=summary
         )
 
-    async def set_state(self, identifier: str, owner: str, state: OperationState, summary: str = "") -> None:
-        """Move to another state; the end of an operation lets go of its lease."""
+    async def set_state(
+        self,
+        identifier: str,
+        owner: str,
+        state: OperationState,
+        summary: str = "",
+        *,
+        beside: Callable[[AsyncConnection], Awaitable[None]] | None = None,
+    ) -> None:
+        """Move to another state; the end of an operation lets go of its lease.
+
+        ``beside``: what is written in the same transaction; both are, or neither.
+
+        Raises:
+            LeaseLostError: it is not ours any more.
+        """
         values: dict[str, Any] = {"state": state.value, "lease_until": self._clock() + LEASE}
         if summary:
             values["summary"] = summary
         if state.over:
             values |= {"ended_at": self._clock(), "owner": None, "lease_until": None}
-        if not await self._update(identifier, operations.c.owner == owner, **values):
-            raise LeaseLostError(identifier)
+        for attempt in range(_ATTEMPTS):
+            try:
+                held = await self._update(identifier, operations.c.owner == owner, beside, **values)
+            except IntegrityError:  # another process took the next place in the audit
+                if beside is None or attempt == _ATTEMPTS - 1:
+                    raise
+                continue
+            if not held:
+                raise LeaseLostError(identifier)
+            return
 
     async def note(self, identifier: str, summary: str) -> None:
         """Write down what was seen of an operation after its end."""
@@ -270,12 +295,26 @@ class Journal:
                 .values(**values)
             )
 
-    async def _update(self, identifier: str, condition: sa.ColumnElement[bool], **values: Any) -> bool:
+    async def _update(
+        self,
+        identifier: str,
+        condition: sa.ColumnElement[bool],
+        beside: Callable[[AsyncConnection], Awaitable[None]] | None = None,
+        /,
+        **values: Any,
+    ) -> bool:
         async with self._store.writing() as db:
             result = await db.execute(
                 operations.update().where(operations.c.id == identifier).where(condition).values(**values)
             )
+            if result.rowcount == 1 and beside is not None:
+                await beside(db)
             return result.rowcount == 1
+
+
+def _of(tenants: frozenset[str] | None, query: sa.Select[Any]) -> sa.Select[Any]:
+    """Only the operations of these tenants; one of no tenant is for who has all of them."""
+    return query if tenants is None else query.where(operations.c.tenant.in_(sorted(tenants)))
 
 
 def _operation(row: Any, steps: tuple[StepRecord, ...]) -> OperationRecord:

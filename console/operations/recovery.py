@@ -14,10 +14,12 @@ INTERVAL_SECONDS = 10.0
 log = logging.getLogger("modeldeck.recovery")
 
 
-async def recover_once(journal: Journal, runner: Runner) -> list[OperationRecord]:
-    """Take over every interrupted operation that nobody else takes, oldest first."""
+async def recover_once(
+    journal: Journal, runner: Runner, *, tenants: frozenset[str] | None = None
+) -> list[OperationRecord]:
+    """Take over every interrupted operation (of these tenants) that nobody else takes, oldest first."""
     ended = []
-    for identifier in await journal.interrupted():
+    for identifier in await journal.interrupted(tenants=tenants):
         record = await runner.recover(identifier)
         if record is not None:
             log.info("%s of %s was interrupted: %s (%s)", record.kind, record.target, record.state, record.summary)

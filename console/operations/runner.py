@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from console.cancelling import obey
 from console.operations.journal import LEASE, Journal, LeaseLostError, this_process
 from console.operations.types import (
+    RUN,
     Left,
     NewOperation,
     OperationRecord,
@@ -36,6 +38,23 @@ _LATE_SECONDS = 0.5
 _BEGUN = (StepState.TAKING, StepState.TAKEN, StepState.LEFT, StepState.FAILED)
 
 Listener = Callable[[Progress], None]
+Beside = Callable[[Any], Awaitable[None]]
+
+
+class RecoveryBook(Protocol):
+    """Where it is written down what recovery made of an operation (console/audit.py)."""
+
+    async def recovered(
+        self,
+        db: Any,
+        action: str,
+        actor: str,
+        *,
+        tenant: str | None,
+        target: str,
+        outcome: str,
+        detail: Mapping[str, Any],
+    ) -> None: ...
 
 
 class Runner:
@@ -43,11 +62,13 @@ class Runner:
 
     Args:
         kinds: how each kind of step is taken, by the name that the journal has
+        book: where the end of an operation is written down that recovery has brought about (console/audit.py)
     """
 
-    def __init__(self, journal: Journal, kinds: Mapping[str, StepKind]) -> None:
+    def __init__(self, journal: Journal, kinds: Mapping[str, StepKind], book: RecoveryBook | None = None) -> None:
         self._journal = journal
         self._kinds = kinds
+        self._book = book
 
     async def run(self, new: NewOperation, listen: Listener | None = None) -> tuple[OperationRecord, Outcome]:
         """Begin an operation and take it to its end.
@@ -71,14 +92,42 @@ class Runner:
         if not await self._journal.take_over(identifier, owner):
             return None
         record = await self._journal.read(identifier)
+        done = record.recovery is Recovery.FINISH
+        how = f"interrupted, and {'finished' if done else 'undone'} by recovery"
+        beside = await self._written_down(record, Ending.DONE if done else Ending.FAILED, how)
         async with _renewed(self._journal, identifier, owner):
-            if record.recovery is Recovery.FINISH:
-                await self._finish(record, owner, "interrupted, and finished by recovery", listen)
+            if done:
+                await self._finish(record, owner, how, listen, beside)
             else:
-                await self._undo_all(
-                    record, owner, OperationState.FAILED, "interrupted, and undone by recovery", listen
-                )
+                await self._undo_all(record, owner, OperationState.FAILED, how, listen, beside)
         return await self._journal.read(identifier)
+
+    async def _written_down(self, record: OperationRecord, ending: Ending, how: str) -> Beside | None:
+        """What writes the end of an operation to the book, with its end itself: nobody else is there to do it.
+
+        Of a run of several it tells how the others ended: the process that would have told it is gone.
+        """
+        book, run = self._book, record.noted(RUN)
+        if book is None:
+            return None
+        detail: dict[str, Any] = {"summary": how, "operation": record.id, "ended_by": "recovery"}
+        if run is not None:
+            others = [one for one in await self._journal.of_run(run) if one.id != record.id]
+            ended = [[f"{one.kind} {one.target}", one.state.value] for one in others]
+            detail |= {RUN: run, "items": [*ended, [f"{record.kind} {record.target}", ending.value]]}
+
+        async def write(db: Any) -> None:
+            await book.recovered(
+                db,
+                record.kind,
+                record.actor,
+                tenant=record.tenant,
+                target=record.target,
+                outcome=ending.value,
+                detail=detail,
+            )
+
+        return write
 
     # --- forward --------------------------------------------------------------------------------------------
 
@@ -149,7 +198,9 @@ class Runner:
             return Ending.INTERRUPTED
         return Ending.DONE if finished else Ending.INTERRUPTED
 
-    async def _finish(self, record: OperationRecord, owner: str, how: str, listen: Listener | None) -> bool:
+    async def _finish(
+        self, record: OperationRecord, owner: str, how: str, listen: Listener | None, beside: Beside | None = None
+    ) -> bool:
         """Take what is left of an operation that is finished rather than undone; whether all of it is done."""
         try:
             for step in record.steps:
@@ -158,7 +209,7 @@ class Runner:
         except ModeldeckError as problem:
             await self._journal.release(record.id, owner, OperationState.STUCK, str(problem))
             return False
-        await self._journal.set_state(record.id, owner, OperationState.DONE, how)
+        await self._journal.set_state(record.id, owner, OperationState.DONE, how, beside=beside)
         return True
 
     # --- back -----------------------------------------------------------------------------------------------
@@ -179,7 +230,13 @@ class Runner:
             return False
 
     async def _undo_all(
-        self, record: OperationRecord, owner: str, ending: OperationState, why: str, listen: Listener | None
+        self,
+        record: OperationRecord,
+        owner: str,
+        ending: OperationState,
+        why: str,
+        listen: Listener | None,
+        beside: Beside | None = None,
     ) -> bool:
         await self._journal.set_state(record.id, owner, OperationState.UNDOING, why)
         left = 0
@@ -190,7 +247,7 @@ class Runner:
         if left:
             await self._journal.release(record.id, owner, OperationState.UNDOING, f"{why}; {left} steps not undone yet")
             return False
-        await self._journal.set_state(record.id, owner, ending, why)
+        await self._journal.set_state(record.id, owner, ending, why, beside=beside)
         return True
 
     async def _undo(self, record: OperationRecord, owner: str, step: StepRecord, listen: Listener | None) -> bool:
@@ -239,7 +296,7 @@ class Runner:
             if ending is not Ending.DONE
             else "",
             http_status=why.status if why and ending is not Ending.INTERRUPTED else 0,
-            data={"operation": record.id},
+            data={"operation": record.id} | ({"tenant": record.tenant} if record.tenant is not None else {}),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,20 @@ RUN = "run"
 """In the arguments of an operation's first step: the id of the run of several that began it."""
 UNDOES = "undoes"
 """In the same place: the id of the run that it takes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Rows to be written as JSON lines, one to a line; for a program that asks for JSON, the rows."""
+
+    rows: list[dict[str, Any]]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(json.dumps(row, default=str) for row in self.rows)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        return self.rows
 
 
 class OperationState(StrEnum):

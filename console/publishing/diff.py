@@ -54,6 +54,19 @@ def field_changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | N
     return tuple(changes)
 
 
+def spec_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What is another in a publication's spec, as one reads it: ``limits.requests_per_minute 60 → 600``."""
+    old, new = dict(leaves(before)), dict(leaves(after))
+    paths = [*new, *(path for path in old if path not in new)]
+    return [
+        f"{path} {_said(old.get(path))} → {_said(new.get(path))}" for path in paths if old.get(path) != new.get(path)
+    ]
+
+
+def _said(text: str | None) -> str:
+    return "none" if text in (None, "null", "[]") else text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Every leaf of a JSON value: its dotted path, and its JSON text."""
     if isinstance(value, Mapping) and value:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from console.guard import Danger, Guard, Permit, Policy, Principal, Role, system_permit
+from console.actions import REGISTRY
+from console.guard import LOCAL, Danger, Guard, Permit, Policy, Principal, Role, system_permit
 from console.outcome import Refusal
 
 
@@ -95,3 +96,18 @@ async def test_a_permit_holds_for_its_tenant_only() -> None:
     with pytest.raises(Refusal):
         permit.covers("globex")
     system_permit("recovery").covers("globex")
+
+
+@pytest.mark.parametrize(
+    ("connection", "origin", "shown"),
+    [("192.0.2.1 50000 192.0.2.2 22", "192.0.2.1", "@192.0.2.1"), ("", LOCAL, "")],
+    ids=["over SSH", "at this machine"],
+)
+async def test_where_somebody_comes_from(
+    monkeypatch: pytest.MonkeyPatch, connection: str, origin: str, shown: str
+) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", connection)
+    who = Principal.of_this_terminal(role=Role.ADMIN, tenants=None, via="cli")
+    assert who.origin == origin
+    permit = await Guard(Policy()).permit(REGISTRY["audit"], who)
+    assert permit.actor == f"{who.name}{shown}"
