@@ -13,7 +13,7 @@ from textual.worker import Worker, WorkerState
 
 from console.acting import Acting, time_of_day
 from console.actions import REGISTRY
-from console.bridge import Bridge
+from console.bridge import Bridge, Job
 from console.outcome import ModeldeckError, Refusal
 from console.terminal.environment import Terminal
 from screens.frame import DeckScreen, begin
@@ -75,6 +75,7 @@ class Console(Acting):
         self.tenant: str | None = None
         self._history: list[str] = []
         self._live_timer: Timer | None = None
+        self._ran: tuple[Job, ...] = ()
 
     @staticmethod
     def _palette() -> Any:
@@ -116,8 +117,10 @@ class Console(Acting):
             view.live_changed()
 
     def _tick(self) -> None:
-        for job in self.bridge.running:
+        # What ran at the last look too: of a look at a plan nobody else says that it is over.
+        for job in (*self._ran, *self.bridge.running):
             self._book(job)
+        self._ran = tuple(self.bridge.running)
         if (view := self.view) is not None and view.is_mounted:
             view.refresh_facts()
             view.tick()
@@ -217,6 +220,13 @@ class Console(Acting):
     def action_jobs(self) -> None:
         if (view := self.view) is not None:
             view.toggle_jobs()
+
+    def on_jobs_drawer_opened(self, event: JobsDrawer.Opened) -> None:
+        job = next((job for job in self.bridge.jobs if str(job.number) == event.job), None)
+        if job is not None:
+            from screens.job_details import JobWindow
+
+            self.push_screen(JobWindow(job))
 
     def on_jobs_drawer_cancel_asked(self, event: JobsDrawer.CancelAsked) -> None:
         for job in self.bridge.running:

@@ -16,7 +16,8 @@ from console.catalog.query import About, BadTerm, Flag, Query, parse, tokens
 from console.outcome import ModeldeckError
 from screens.catalog_rows import COLUMNS, CatalogRows
 from screens.details import Details, Line
-from screens.frame import DeckScreen
+from screens.forms import ask_values
+from screens.frame import DeckScreen, done_of
 from screens.model_facts import facts_of
 from screens.no_keys import refuse_key
 from screens.split import Split
@@ -29,6 +30,8 @@ _ALL = "any"
 _MOST = 1_000
 """Models of a search in descriptions: they are not in memory, so it is a page of the database's answer."""
 _LOOK_AGAIN_SECONDS = 30
+_NOT_ASKED = ("plan", "take_over", "stop", "hostname", "access")
+"""Of what is published together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +261,21 @@ class CatalogScreen(DeckScreen):
         self.filter.set_text(" ".join(kept if len(kept) < len(found) else [_ALL, *kept]))
 
     def action_publish(self) -> None:
-        if row := self.row:
+        """The marked ones together, each under the last part of its name; or the one under the cursor."""
+        marked = [row for mark in self.table.marks if (row := self._row_of(mark)) is not None]
+        if marked:
+            models = tuple(sorted(_reference(row) for row in marked))
+            shown = f"{len(models)}: {', '.join(models)}"
+            ask_values(self, "publications.publish", {"model": models}, self._published, shown=shown, hide=_NOT_ASKED)
+        elif row := self.row:
             self.deck.open_view("publish", _reference(row))
+
+    def _published(self, job: Job) -> None:
+        """What was published is marked no more; what was not stays marked."""
+        if job.outcome is not None:
+            done = done_of(job.outcome)
+            rows = {mark: self._row_of(mark) for mark in self.table.marks}
+            self.table.set_marks(mark for mark, row in rows.items() if row is None or _public_name(row) not in done)
 
     def on_virtual_table_opened(self) -> None:
         self.action_publish()
@@ -318,6 +334,11 @@ class CatalogScreen(DeckScreen):
 
 def _reference(row: Row) -> str:
     return f"{row.provider}/{row.native_id}"
+
+
+def _public_name(row: Row) -> str:
+    """As a model is called that is published without a name of its own."""
+    return row.native_id.rpartition("/")[2]
 
 
 def _number_of(index: CatalogIndex, reference: str) -> int | None:

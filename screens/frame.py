@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
-from console.outcome import Outcome
+from console.outcome import Ending, Outcome
 from widgets.books import FaultBook, JobBook
 from widgets.error_bar import ErrorBar
 from widgets.jobs import JobsDrawer
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 _SETTLE_SECONDS = 0.25
 """A burst of changes reads a list again once, not for each of them."""
+
+
+def done_of(outcome: Outcome) -> frozenset[str]:
+    """Of an outcome for several: the names of those that are as they were to be."""
+    good = (Ending.DONE.value, Ending.UNCHANGED.value)
+    return frozenset(item.name for item in outcome.items if item.state in good)
 
 
 def begin(node: DOMNode, work: Callable[[], Awaitable[None]], name: str, group: str) -> None:

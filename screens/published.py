@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from console.bridge import Job
 from console.publishing.types import LIMIT_OPTIONS, STATUS_STATES, Plan
 from screens.details import Details, Fact, Line, Title, local_time
 from screens.forms import ask_values
-from screens.frame import DeckScreen, begin
+from screens.frame import DeckScreen, begin, done_of
 from screens.plans import PlanWindow
 from screens.split import Split
 from widgets.meter_text import compact
@@ -24,6 +25,8 @@ _WATCH_SECONDS = 5
 """How often a publication that is not ready is looked at again while somebody watches."""
 _MOST_DRIFT = 6
 """Of the fields that were changed by hand; `d` shows all."""
+_NOT_ASKED = ("plan", "no", "take_over", "stop")
+"""Of what is changed of several together."""
 COLUMNS = (
     Column("name", "MODEL", 16, grow=3, middle=True, priority=9, sortable=True),
     Column("tenant", "TENANT", 8, grow=1, priority=6, sortable=True),
@@ -61,7 +64,7 @@ class PublishedScreen(DeckScreen):
         self._drift = 0
 
     def body(self) -> Iterable[Widget]:
-        table = VirtualTable(COLUMNS, empty="reading …", can_mark=False, id="main")
+        table = VirtualTable(COLUMNS, empty="reading …", id="main")
         yield Split(table, Details(id="details"))
 
     @property
@@ -123,8 +126,18 @@ class PublishedScreen(DeckScreen):
             return self.row is not None
         return True
 
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """The names of the marked ones."""
+        return tuple(sorted(str(mark) for mark in self.table.marks if mark in self._rows))
+
     def action_update(self) -> None:
-        if row := self.row:
+        """The marked ones alike, or the one under the cursor."""
+        if names := self.marked:
+            shown = f"{len(names)}: {', '.join(names)}"
+            given = {"name": names}
+            ask_values(self, "publications.update", given, self._changed_together, shown=shown, hide=_NOT_ASKED)
+        elif row := self.row:
             values = {option: row["limits"][field] for option, field in LIMIT_OPTIONS.items()}
             values["hostname"] = row["hostnames"]
 
@@ -157,8 +170,16 @@ class PublishedScreen(DeckScreen):
         self._show_plan("publications.prune", {}, None)
 
     def action_unpublish(self) -> None:
-        if row := self.row:
+        """The marked ones, or the one under the cursor."""
+        if names := self.marked:
+            self._show_plan("publications.unpublish", {"name": names}, None)
+        elif row := self.row:
             self._show_plan("unpublish", {"name": row["name"]}, row)
+
+    def _changed_together(self, job: Job) -> None:
+        """What was done is marked no more; what was not stays marked."""
+        if job.outcome is not None:
+            self.table.set_marks(self.table.marks - done_of(job.outcome))
 
     def _show_plan(
         self, identifier: str, values: Mapping[str, Any], row: Mapping[str, Any] | None, *offered: str
@@ -172,7 +193,9 @@ class PublishedScreen(DeckScreen):
         job = self.bridge.begin(identifier, {**values, "plan": True})
         outcome = await job.wait()
         if not isinstance(outcome.data, Plan):
-            self.deck.tell(outcome)
+            self.deck.tell(outcome, read=True)
+            return
+        if not self.is_current:  # it came late, and something else is looked at
             return
         note = "" if row is None or row["ready"] else f"not served: {row['reason']}"
 
@@ -180,7 +203,8 @@ class PublishedScreen(DeckScreen):
             if what == "adopt":
                 self.deck.act("publications.adopt", values)
             elif what:
-                self.deck.act(identifier, {**values, "take_over": True} if what == "take_over" else values)
+                asked = {**values, "take_over": True} if what == "take_over" else values
+                self.deck.act(identifier, asked, self._changed_together)
 
         self.app.push_screen(PlanWindow(outcome.data, note=note, offered=offered), answered)
 

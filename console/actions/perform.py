@@ -7,12 +7,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from console.actions.parameters import checked
+from console.actions.parameters import NAME, checked
 from console.actions.registry import Action
 from console.call import Call
 from console.guard import Danger, Principal
 from console.outcome import Ending, ModeldeckError, Outcome
 from console.services import Services
+from console.terminal.redaction import without_keys
 
 
 async def perform(
@@ -29,11 +30,12 @@ async def perform(
     Args:
         confirmed: ``yes``, or the target's name; what destroys asks for it (console/guard.py)
     """
-    target, tenant = "", None
+    target, name, tenant = "", "", None
     permitted = False
     try:
         values = checked(action, given)
         target = str(values.get(action.target) or "") if action.target else ""
+        name = values[NAME] if isinstance(values.get(NAME), str) else ""
         # Where several may be named, the handler judges each of them.
         tenant = values.get("tenant") if isinstance(values.get("tenant"), str) else None
         if values.get("plan"):  # to look at what would be done does nothing: it asks and records like a read
@@ -54,12 +56,13 @@ async def perform(
         outcome = _unforeseen(action, problem)
     except asyncio.CancelledError:
         if action.danger > Danger.READ:
-            await _write(
-                services, action, principal, tenant, target, Outcome(Ending.CANCELLED, f"{action.id}: cancelled")
-            )
+            cancelled = Outcome(Ending.CANCELLED, f"{action.id}: cancelled")
+            await _write(services, action, principal, tenant, target, name, cancelled)
         raise
+    # A key may have been typed or pasted where a name belongs.
+    outcome = dataclasses.replace(outcome, summary=without_keys(outcome.summary), then=without_keys(outcome.then))
     if action.danger > Danger.READ and permitted:
-        await _write(services, action, principal, tenant, target, outcome)
+        await _write(services, action, principal, tenant, target, name, outcome)
     return outcome
 
 
@@ -81,7 +84,16 @@ def _unforeseen(action: Action, problem: Exception) -> Outcome:
 
 
 async def _write(
-    services: Services, action: Action, principal: Principal, tenant: str | None, target: str, outcome: Outcome
+    services: Services,
+    action: Action,
+    principal: Principal,
+    tenant: str | None,
+    target: str,
+    name: str,
+    outcome: Outcome,
 ) -> None:
+    data = outcome.data if isinstance(outcome.data, Mapping) else {}
+    if tenant is None and isinstance(data.get("tenant"), str):  # whose it is was found by the action itself
+        tenant = data["tenant"]
     audit = await services.audit()
-    await asyncio.shield(audit.ended(action.id, principal, tenant=tenant, target=target, outcome=outcome))
+    await asyncio.shield(audit.ended(action.id, principal, tenant=tenant, target=target, outcome=outcome, name=name))

@@ -38,7 +38,8 @@ class Job:
     @property
     def title(self) -> str:
         target = self.values.get(self.action.target or "")
-        return f"{self.action.title} {target}" if target else self.action.title
+        title = f"{self.action.title} {target}" if target else self.action.title
+        return f"{title}: the plan" if self.values.get("plan") else title
 
     @property
     def running(self) -> bool:

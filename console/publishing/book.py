@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from console.operations.journal import clock_time
-from console.outcome import conflict, not_found
+from console.outcome import Refusal, conflict, not_found
 from console.publishing.types import Publication, PublicationState, operation_target
 from console.store.engine import Store
 from console.store.tables.operations import operations
@@ -35,9 +35,11 @@ async def by_id(store: Store, identifier: str) -> tuple[Publication, Publication
     return None if row is None else (_publication(row), PublicationState(row.state))
 
 
-async def was_published(store: Store, name: str) -> bool:
-    """Whether a public name was in use before, and is not any more."""
+async def was_published(store: Store, name: str, *, tenants: Collection[str] | None) -> bool:
+    """Whether a public name was in use before, by one of these tenants (None: any). It may be in use again."""
     query = sa.select(publications.c.id).where(publications.c.name == name)
+    if tenants is not None:
+        query = query.where(publications.c.tenant.in_(list(tenants)))
     async with store.reading() as db:
         return (await db.execute(query.where(publications.c.removed_at.is_not(None)).limit(1))).first() is not None
 
@@ -50,8 +52,13 @@ async def read(store: Store, name: str) -> tuple[Publication, PublicationState, 
     """
     found = await find(store, name)
     if found is None:
-        raise not_found(f"nothing is published as {name}", code="NOT_PUBLISHED", then="modeldeck published")
+        raise not_published(name)
     return found
+
+
+def not_published(name: str) -> Refusal:
+    """What is said of a name that nothing has."""
+    return not_found(f"nothing is published as {name}", code="NOT_PUBLISHED", then="modeldeck published")
 
 
 async def listing(

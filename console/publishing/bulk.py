@@ -152,9 +152,6 @@ def _publishing(call: Call, declared: Declared) -> Part:
 
 
 async def _unpublish(call: Call, name: str) -> Outcome:
-    store = await call.services.store()
-    if await book.find(store, name) is None and await book.was_published(store, name):
-        return Outcome(Ending.UNCHANGED, "is not published any more")
     return await handlers.unpublish(_for_one(call, name))
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 import uuid
@@ -34,6 +35,7 @@ from console.publishing.yaml_lines import At, Wrong, read_yaml
 API_VERSION = "modeldeck.dev/v1"
 _FIELDS = ("name", "tenant", "model", "type", "weight", "also", "fallback", "hostnames", "access", "limits")
 _NO_LIMITS = Limits()
+_NAME = re.compile(r"[A-Za-z_][\w-]{0,39}")
 _MOST = 500
 
 
@@ -170,7 +172,9 @@ def _known(at: At, fields: Mapping[str, At], names: Collection[str], path: str) 
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f" (did you mean {close[0]}?)" if close else f"; it has {', '.join(names)}"
-            raise Wrong(value.line or at.line, f"{path} has no field {name[:40]!r}{hint}")
+            # What is no name may be anything: the file is perhaps none of ours.
+            called = f"no field {name[:40]!r}{hint}" if _NAME.fullmatch(name) else "a field whose name is none"
+            raise Wrong(value.line or at.line, f"{path} has {called}")
 
 
 # --- bringing about ---------------------------------------------------------------------------------------------

@@ -45,11 +45,16 @@ _BODY_NAMES_MODEL = "400"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What came of sending the examples' request. ``status`` is None where it was not sent, or not answered."""
+    """What came of sending the examples' request.
+
+    status  None where it was not sent, or not answered
+    wanted  it was to be sent, and may be
+    """
 
     at: datetime
     status: int | None
     sentence: str
+    wanted: bool = True
 
     @property
     def good(self) -> bool:
@@ -105,18 +110,23 @@ async def docs(call: Call) -> Outcome:
         },
         "examples": [dataclasses.asdict(example) for example in examples],
     }
-    return Outcome(Ending.DONE, f"{publication.name}: {checked.sentence}", data=Documentation(text, [], facts))
+    page = Documentation(text, [], facts)
+    if checked.good or not checked.wanted:
+        return Outcome(Ending.DONE, f"{publication.name}: {checked.sentence}", data=page)
+    summary = f"{publication.name}: {checked.sentence}; the page is for reading only, its examples do not work now"
+    return Outcome(Ending.PARTIAL, summary, data=page, then=f"modeldeck published {publication.name}")
 
 
 async def _checked(call: Call, publication: Publication) -> Check:
     now = datetime.now(UTC)
     if call["unchecked"]:
-        return Check(now, None, "the examples were not sent: --unchecked")
+        return Check(now, None, "the examples were not sent: --unchecked", wanted=False)
     guard = await call.services.guard(records=False)
     demand = _Request(call.permit.action)
     why = await guard.why_not(demand, call.principal, tenant=publication.tenant)
     if why is not None:
-        return Check(now, None, f"the examples were not sent, for that takes a key for a moment: {why}")
+        told = f"the examples were not sent, for that takes a key for a moment: {why}"
+        return Check(now, None, told, wanted=False)
     profile = call.services.profile
     permit = system_permit(call.permit.action, target=publication.name).on_behalf_of(call.permit.actor)
     try:

@@ -13,6 +13,7 @@ from console.operations.journal import clock_time
 from console.operations.types import RUN, UNDOES, NewOperation, Recovery, Step
 from console.outcome import Ending, Outcome, Refusal, conflict
 from console.publishing import backends, book, holders, limits, native
+from console.publishing.diff import spec_changes
 from console.publishing.manifests import credential_of, grant_for_authorizer
 from console.publishing.origins import Found, find_origin, overruled, own_tenant
 from console.publishing.plan import check_name, check_tenant
@@ -126,9 +127,13 @@ async def update(call: Call) -> Outcome:
 async def unpublish(call: Call) -> Outcome:
     """Take a publication back: the route first, then its entry, the keys that name it, its policies and backends.
 
-    It is finished by recovery, not undone, where it is interrupted.
+    It is finished by recovery, not undone, where it is interrupted; run again, it changes nothing.
     """
     store = await call.services.store()
+    if await book.find(store, call["name"]) is None and await book.was_published(
+        store, call["name"], tenants=call.principal.tenants
+    ):
+        return Outcome(Ending.UNCHANGED, f"{call['name']} is not published any more")
     publication, _, _ = await book.read(store, call["name"])
     call.permit.covers(publication.tenant)
     planner = await planner_of(call)
@@ -174,7 +179,7 @@ async def unpublish(call: Call) -> Outcome:
     record, outcome = await runner.run(new, call.emit)
     if outcome.ending is Ending.DONE:
         summary = f"{publication.name} is not published any more"
-        data = {"operation": record.id, "name": publication.name}
+        data = {"operation": record.id, "name": publication.name, "tenant": publication.tenant}
         outcome = dataclasses.replace(outcome, summary=summary, data=data)
     return outcome
 
@@ -229,12 +234,20 @@ async def _again(
     call: Call, publication: Publication, state: PublicationState, wanted: Publication, reasons: Sequence[str]
 ) -> Outcome:
     """The name is in use. By the same publication: what differs from it is repaired. By another: a conflict."""
-    same = publication.tenant == wanted.tenant and backends.same(publication, wanted)
-    if not same or state is not PublicationState.READY:
+    allowed = call.principal.tenants
+    if allowed is not None and publication.tenant not in allowed:  # whose, and what it is, is not his to know
         raise conflict(
-            f"{publication.name} is {state.value} already: {publication.origin.name} for tenant {publication.tenant}",
+            f"the name {publication.name} is taken; nothing was changed",
             code="ALREADY_PUBLISHED",
-            then="choose another --name" if not same else f"modeldeck published {publication.name}",
+            then="choose another --name",
+        )
+    await refuse_busy(call, publication, state)
+    if publication.tenant != wanted.tenant or not backends.same(publication, wanted):
+        raise conflict(
+            f"{publication.name} is published already: {publication.origin.name} for tenant {publication.tenant}; "
+            "nothing was changed",
+            code="ALREADY_PUBLISHED",
+            then="choose another --name",
         )
     if any(getattr(publication, name) != getattr(wanted, name) for name in ("limits", "hostnames", "access")):
         raise conflict(
@@ -292,7 +305,11 @@ async def _bring_about(
     operation = NewOperation(
         call.permit.action, target, publication.tenant, call.permit.actor, steps, still=book.still(before)
     )
-    return await _run(call, operation, publication)
+    outcome = await _run(call, operation, publication)
+    changed = spec_changes(before.as_spec(), publication.as_spec())
+    if outcome.ending is not Ending.DONE or not changed:
+        return outcome
+    return dataclasses.replace(outcome, data={**outcome.data, "changed": changed})
 
 
 def _about(call: Call) -> dict[str, Any]:

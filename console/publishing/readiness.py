@@ -88,7 +88,7 @@ def _ai_object(kind: Kind, found: Object | None, which: str = "") -> Verdict | N
     conditions = found.get("status", {}).get("conditions", [])
     refused = _condition(conditions, "NotAccepted")
     if refused is not None:
-        return Verdict(False, f"{what}: {refused.get('message') or refused.get('reason')}", final=True)
+        return Verdict(False, f"{what}: {_on_one_line(refused.get('message') or refused.get('reason'))}", final=True)
     if _condition(conditions, "Accepted") is None:
         return Verdict(False, f"{what} is not accepted yet")
     return None
@@ -147,9 +147,14 @@ def _unless_true(condition: Mapping[str, Any] | None, what: str, name: str, owne
     if not current:
         return Verdict(False, f"{what}: its status is older than its spec")
     if condition.get("status") != "True":
-        reason = condition.get("message") or condition.get("reason") or condition.get("status")
+        reason = _on_one_line(condition.get("message") or condition.get("reason") or condition.get("status"))
         return Verdict(False, f"{what} is not {name}: {reason}", final=condition.get("status") == "False")
     return None
+
+
+def _on_one_line(text: object) -> str:
+    """Messages of controllers may have several lines."""
+    return "; ".join(" ".join(line.split()) for line in str(text).splitlines() if line.strip())
 
 
 def _condition(conditions: Iterable[Mapping[str, Any]], kind: str) -> Mapping[str, Any] | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from console.access import suspensions
 from console.access.used import requests_of
 from console.call import Call
-from console.outcome import Ending, Outcome
+from console.outcome import Ending, ModeldeckError, Outcome
 from console.publishing import book
-from console.publishing.drift import row_of, sentence
+from console.publishing.drift import Difference, compare, row_of, sentence
 from console.publishing.manifests import public_host, tenant_path
 from console.publishing.plan import Planner
 from console.publishing.readiness import readiness
@@ -24,15 +27,20 @@ async def published(call: Call) -> Outcome:
     if tenants is None and call.principal.tenants is not None:
         tenants = sorted(call.principal.tenants)
     rows = []
+    standing = await suspensions.standing(call.services)
     for publication, state, created_at in await book.listing(store, tenants=tenants):
         if call["name"] and publication.name != call["name"]:
             continue
         status = await status_of(call, publication, state, created_at)
-        rows.append(_with_drift(call, status).as_json())
+        if publication.tenant in standing.refused and status.ready:
+            refused = f"tenant {publication.tenant} is suspended: its keys are refused with 403"
+            status = dataclasses.replace(status, ready=False, reason=refused)
+        rows.append((await _with_drift(call, status)).as_json())
     requests = await requests_of(await call.services.redis(), [row["name"] for row in rows])
     rows = [row | {"requests": requests[row["name"]]} for row in rows]
     if call["name"] and not rows:
-        await book.read(store, call["name"])
+        # Another tenant's looks like one that is not there.
+        raise book.not_published(call["name"])
     return Outcome(Ending.DONE, f"{len(rows)} published", data=rows)
 
 
@@ -56,9 +64,14 @@ async def status_of(call: Call, publication: Publication, state: PublicationStat
     return Published(publication, state, ready, reason, url_of(publication, gateway.url), created_at, objects)
 
 
-def _with_drift(call: Call, status: Published) -> Published:
-    """With what the watch of this process knows of changes by hand, where there is one."""
-    differences = call.services.drift.of(status.publication) if call.services.drift is not None else None
+async def _with_drift(call: Call, status: Published) -> Published:
+    """With what differs from it: as the watch of this process knows, where there is one; for a single one as it is."""
+    differences: Sequence[Difference] | None = None
+    if call.services.drift is not None:
+        differences = call.services.drift.of(status.publication)
+    elif call["name"] and status.state is PublicationState.READY:
+        with contextlib.suppress(ModeldeckError):  # who may not ask the cluster for it sees all the rest
+            differences = (await compare(call, status.publication)).differences
     if differences is None:
         return status
     reason = status.reason or sentence(differences)

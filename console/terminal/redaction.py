@@ -24,6 +24,15 @@ _SECRETS = tuple(
 _OPAQUE = re.compile(r"(?<![\w+-])(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{24,}")
 
 
+# The forms of keys and tokens that are ours, and of the providers' that begin with a mark of their own.
+_KEYS = re.compile(r"\b(?:(?:bud|mdk)_(?:client|admin|probe)_|mdt_|sk-|gsk_|hf_|xai-)(?=[\w-]*\d)[\w-]{14,}")
+
+
+def without_keys(text: str) -> str:
+    """The text without keys and tokens, and all else as it is: for sentences that repeat what somebody typed."""
+    return _KEYS.sub(HIDDEN, text)
+
+
 def redacted(text: str) -> str:
     """The text with everything that looks like a credential taken out; rather too much than too little."""
     for secret in _SECRETS:

@@ -237,10 +237,10 @@ async def test_a_change_by_hand_is_seen_by_whoever_is_up_within_seconds(stack: R
         news += 1
 
     async def status() -> tuple[str, list[str]]:
-        row = (await stack.do("published", name="llama")).data[0]
+        row = (await stack.do("published")).data[0]
         return row["status"], [one["field"] for one in row["drift"] or ()]
 
-    assert (await stack.do("published", name="llama")).data[0]["drift"] is None, "nobody watches yet"
+    assert (await stack.do("published")).data[0]["drift"] is None, "nobody watches yet"
     requests = _count_requests(await stack.cluster())
     task = asyncio.create_task(follow(stack.services, heard))
     try:

@@ -349,7 +349,9 @@ async def test_unpublishing_removes_everything_of_ours_and_nothing_else(stack: R
     assert await stack.objects(*EVERY_KIND) == []
     assert await stack.entries() == {"foreign": {"endpoint_id": "x"}}
     assert (await stack.chat(key, "llama")).status_code == 404
-    assert (await stack.do("unpublish", name="llama")).status == 404
+    again = await stack.do("unpublish", name="llama")
+    assert (again.ending, again.summary) == (Ending.UNCHANGED, "llama is not published any more")
+    assert (await stack.do("unpublish", name="never")).status == 404
 
 
 async def test_unpublishing_takes_it_from_the_keys_that_name_it(stack: Running) -> None:
@@ -448,6 +450,11 @@ async def test_nothing_is_brought_about_for_a_suspended_tenant_and_what_is_there
     assert (await stack.do("tenants.suspend", tenant="acme")).ending is Ending.DONE
     try:
         assert (await stack.publish("there")).ending is Ending.UNCHANGED
+        row = (await stack.do("published", name="there")).data[0]
+        assert (row["status"], row["ready"]) == ("not ready", False)
+        assert row["reason"] == "tenant acme is suspended: its keys are refused with 403"
+        documented = await stack.do("publications.docs", name="there")
+        assert (documented.ending, "FAILED" in documented.summary) == (Ending.PARTIAL, True)
         cluster = await stack.cluster()
         await cluster.delete(system_permit("somebody"), Ref(SECURITY_POLICY, "pub-there", "acme"))
         objects, operations = await stack.objects(*EVERY_KIND), await stack.do("operations.list")
@@ -467,6 +474,30 @@ async def test_nothing_is_brought_about_for_a_suspended_tenant_and_what_is_there
     finally:
         assert (await stack.do("tenants.resume", tenant="acme")).ending is Ending.DONE
     assert (await stack.publish("new")).ending is Ending.DONE
+
+
+async def test_another_tenants_publication_looks_like_none(stack: Running) -> None:
+    await stack.publish("there")
+    other = Principal("v", Role.VIEWER, frozenset({"globex"}))
+    for name in ("there", "nothing"):
+        outcome = await stack.do("published", who=other, name=name)
+        assert (outcome.code, outcome.status) == ("NOT_PUBLISHED", 404)
+        assert outcome.summary == f"nothing is published as {name}"
+
+
+@pytest.mark.parametrize("text", ["mdt_-iiecXbbKsXc0ZlOmTcX0abcd", "bud_client_e_2OXBr4WU85SIx-H9zYIl8OmTcX0"])
+async def test_a_key_that_was_pasted_where_a_name_belongs_is_not_repeated(stack: Running, text: str) -> None:
+    """In no answer, and not in the audit."""
+    told = [
+        (await stack.do("publish", model=text, tenant="acme")).as_json(),
+        (await stack.do("update", name=text, rpm="3")).as_json(),
+        (await stack.do("unpublish", name=text)).as_json(),
+        (await stack.do("publish", file=f"{text}: 1\n")).as_json(),
+        (await stack.do("publish", file="root:*:20228:0:99999:7:: 1\n")).as_json(),
+        [row.as_json() for row in await (await stack.services.audit()).recent(8)],
+    ]
+    assert text[:30] not in json.dumps(told)
+    assert "20228" not in json.dumps(told)
 
 
 async def test_no_key_is_left_with_a_model_that_goes_or_never_came(stack: Running) -> None:

@@ -48,6 +48,8 @@ from tests.support.world.usage import no_usage, usage
 __all__ = [
     "KEYS",
     "LOST",
+    "MODELS",
+    "PUBLISHED",
     "PUBLISH_DONE",
     "PUBLISH_FAILED",
     "REPAIR",
