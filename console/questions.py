@@ -6,6 +6,8 @@ import asyncio
 import concurrent.futures
 import contextlib
 import signal
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -15,6 +17,7 @@ import click
 from console.terminal.text import narrate
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PRESS_AGAIN_SECONDS = 0.05
 
 
 class Left(BaseException):
@@ -55,7 +58,7 @@ def hidden(loop: asyncio.AbstractEventLoop, question: str) -> str:
 
 
 def _asked(ask: Callable[[], Any]) -> Any:
-    with _stoppable():
+    with stoppable():
         try:
             return ask()
         except click.exceptions.Abort:
@@ -67,16 +70,38 @@ def _asked(ask: Callable[[], Any]) -> Any:
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
+    """While it lasts, what would stop the program raises `Left`, whatever the main thread waits for."""
     # A loop takes signals between two of its steps, and there is none while somebody is asked: it is not told of them.
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Left(number)
+    left = False
+    over = threading.Event()
 
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal left
+        if not left:
+            left = True
+            raise Left(number)
+
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    again = threading.Thread(target=_press, args=(heard, threading.get_ident(), over), daemon=True)
     former = {number: signal.signal(number, stop) for number in _STOPS}
-    loops = signal.set_wakeup_fd(-1)
+    loops = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    again.start()
     try:
         yield
     finally:
+        over.set()
         signal.set_wakeup_fd(loops)
+        told.close()
+        again.join()
+        heard.close()
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _press(heard: socket.socket, asking: int, over: threading.Event) -> None:
+    """Repeat a signal until it is taken: one that comes just before the terminal is read does not end that read."""
+    while number := heard.recv(1):  # nothing once the question is over
+        while number[0] in _STOPS and not over.wait(_PRESS_AGAIN_SECONDS):
+            signal.pthread_kill(asking, number[0])
