@@ -1,80 +1,43 @@
 """What providers are called: the slug of each that can be synced, and its other names.
 
-The providers' own modules (console/sync/providers) say it first, and a test holds the two together; the catalog lies
-below them, and reads a query without loading any of them.
+Here and not beside the rest of what is declared of each (console/sync/providers), for the catalog lies below that and
+reads a query without loading any of it.
 """
 
 from __future__ import annotations
 
-ALIASES: dict[str, str] = {
-    "togetherai": "together",
-    "together-ai": "together",
-    "deep-infra": "deepinfra",
-    "open-ai": "openai",
-    "claude": "anthropic",
-    "google": "google-vertex",
-    "vertex": "google-vertex",
-    "vertex-ai": "google-vertex",
-    "google-vertex-ai": "google-vertex",
-    "mistralai": "mistral",
-    "mistral-ai": "mistral",
-    "deep-seek": "deepseek",
-    "x-ai": "xai",
-    "grok": "xai",
-    "fireworks-ai": "fireworks",
-    "fireworksai": "fireworks",
-    "nebius-ai": "nebius",
-    "tokenfactory": "nebius",
-    "novita-ai": "novita",
-    "novitaai": "novita",
-    "alibaba-cloud": "alibaba",
-    "dashscope": "alibaba",
-    "hug": "huggingface",
-    "hf": "huggingface",
-    "hugging-face": "huggingface",
-    "featherless-ai": "featherless",
-    "chutes-ai": "chutes",
-    "near-ai": "near",
-    "nearai": "near",
-    "aimo-network": "aimo",
-    "vercel": "vercel-ai-gateway",
-    "ai-gateway": "vercel-ai-gateway",
-    "helicone-ai": "helicone",
-    "ai-hub-mix": "aihubmix",
-    "anannas-ai": "anannas",
-    "fal-ai": "fal",
-    "falai": "fal",
+# In the order in which they are shown. A provider's module is called as its slug, with _ for -.
+NAMES: dict[str, tuple[str, ...]] = {
+    "openrouter": (),
+    "together": ("togetherai", "together-ai"),
+    "deepinfra": ("deep-infra",),
+    "openai": ("open-ai",),
+    "anthropic": ("claude",),
+    "google-vertex": ("google", "vertex", "vertex-ai", "google-vertex-ai"),
+    "mistral": ("mistralai", "mistral-ai"),
+    "deepseek": ("deep-seek",),
+    "xai": ("x-ai", "grok"),
+    "cohere": (),
+    "groq": (),
+    "cerebras": (),
+    "fireworks": ("fireworks-ai", "fireworksai"),
+    "nebius": ("nebius-ai", "tokenfactory"),
+    "novita": ("novita-ai", "novitaai"),
+    "alibaba": ("alibaba-cloud", "dashscope"),
+    "huggingface": ("hug", "hf", "hugging-face"),
+    "featherless": ("featherless-ai",),
+    "chutes": ("chutes-ai",),
+    "near": ("near-ai", "nearai"),
+    "aimo": ("aimo-network",),
+    "vercel-ai-gateway": ("vercel", "ai-gateway"),
+    "helicone": ("helicone-ai",),
+    "aihubmix": ("ai-hub-mix",),
+    "anannas": ("anannas-ai",),
+    "fal": ("fal-ai", "falai"),
 }
+SLUGS = tuple(NAMES)
+ALIASES = {other: slug for slug, others in NAMES.items() for other in others}
 """The slug by the other name."""
-
-SLUGS = (
-    "openrouter",
-    "together",
-    "deepinfra",
-    "openai",
-    "anthropic",
-    "google-vertex",
-    "mistral",
-    "deepseek",
-    "xai",
-    "cohere",
-    "groq",
-    "cerebras",
-    "fireworks",
-    "nebius",
-    "novita",
-    "alibaba",
-    "huggingface",
-    "featherless",
-    "chutes",
-    "near",
-    "aimo",
-    "vercel-ai-gateway",
-    "helicone",
-    "aihubmix",
-    "anannas",
-    "fal",
-)
 
 
 def slug_of(name: str) -> str:

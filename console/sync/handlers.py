@@ -10,6 +10,7 @@ from typing import Any
 
 from console.call import Call
 from console.catalog import read, tags
+from console.catalog.provider_names import NAMES
 from console.catalog.render import value_text
 from console.catalog.types import ChangeKind, ModelChange
 from console.outcome import Ending, Item, Outcome, Refusal, counted
@@ -154,7 +155,7 @@ async def providers(call: Call) -> Outcome:
             {
                 "provider": found.slug,
                 "name": found.name,
-                "aliases": list(found.aliases),
+                "aliases": list(NAMES[found.slug]),
                 "tier": found.tier.value,
                 "minutes": round(found.tier.interval.total_seconds() / 60),
                 "models": kept.models if kept else 0,

@@ -7,38 +7,9 @@ import functools
 import importlib
 from collections.abc import Iterable
 
+from console.catalog.provider_names import ALIASES, SLUGS, slug_of
 from console.outcome import Refusal
 from console.sync.providers.base import ProviderSpec
-
-# In the order in which they are shown. A provider's module is called as its slug, with _ for -.
-SLUGS = (
-    "openrouter",
-    "together",
-    "deepinfra",
-    "openai",
-    "anthropic",
-    "google-vertex",
-    "mistral",
-    "deepseek",
-    "xai",
-    "cohere",
-    "groq",
-    "cerebras",
-    "fireworks",
-    "nebius",
-    "novita",
-    "alibaba",
-    "huggingface",
-    "featherless",
-    "chutes",
-    "near",
-    "aimo",
-    "vercel-ai-gateway",
-    "helicone",
-    "aihubmix",
-    "anannas",
-    "fal",
-)
 
 
 @functools.cache
@@ -49,8 +20,7 @@ def all_specs() -> dict[str, ProviderSpec]:
 
 def find(name: str) -> ProviderSpec | None:
     """The provider with this slug or alias, in whatever case; None where there is none."""
-    slug = _names().get(name.strip().lower())
-    return all_specs()[slug] if slug is not None else None
+    return all_specs().get(slug_of(name))
 
 
 def spec(name: str) -> ProviderSpec:
@@ -61,7 +31,7 @@ def spec(name: str) -> ProviderSpec:
     """
     found = find(name)
     if found is None:
-        near = difflib.get_close_matches(name.lower(), _names(), n=3)
+        near = difflib.get_close_matches(name.lower(), (*SLUGS, *ALIASES), n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else f": it is one of {', '.join(SLUGS)}"
         raise Refusal(f"there is no provider {name!r}{hint}", code="UNKNOWN_PROVIDER", status=404)
     return found
@@ -71,11 +41,6 @@ def specs(names: Iterable[str] = ()) -> tuple[ProviderSpec, ...]:
     """The named providers, each once; all of them where none is named. Raises as `spec` does."""
     chosen = {spec(name).slug: spec(name) for name in names}
     return tuple(chosen.values()) or tuple(all_specs().values())
-
-
-@functools.cache
-def _names() -> dict[str, str]:
-    return {name: slug for slug, found in all_specs().items() for name in (slug, *found.aliases)}
 
 
 def _declared(slug: str) -> ProviderSpec:

@@ -26,7 +26,6 @@ def _only_tokens_have_a_unit(record: Record, draft: Draft) -> None:
 
 SPEC = ProviderSpec(
     slug="aihubmix",
-    aliases=("ai-hub-mix",),
     name="AIHubMix",
     description="One API in front of many providers",
     base_url="https://aihubmix.com",

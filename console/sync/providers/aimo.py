@@ -43,7 +43,6 @@ def _by_whom_it_is_served(record: Record, draft: Draft) -> None:
 
 SPEC = ProviderSpec(
     slug="aimo",
-    aliases=("aimo-network",),
     name="AIMO",
     description="Models that a network of providers serves",
     base_url="https://beta.aimo.network/api/v1",

@@ -10,7 +10,6 @@ from console.sync.providers.base import Auth, Fields, ProviderSpec
 
 SPEC = ProviderSpec(
     slug="alibaba",
-    aliases=("alibaba-cloud", "dashscope"),
     name="Alibaba Cloud",
     description="Qwen and other models at Alibaba Cloud",
     base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",

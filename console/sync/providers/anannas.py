@@ -11,7 +11,6 @@ from console.sync.providers.base import Auth, Fields, Listed, PriceField, Provid
 
 SPEC = ProviderSpec(
     slug="anannas",
-    aliases=("anannas-ai",),
     name="Anannas",
     description="One API in front of many providers",
     base_url="https://api.anannas.ai/v1",

@@ -9,7 +9,6 @@ from console.sync.providers.base import Auth, CursorPages, Fields, ProviderSpec,
 
 SPEC = ProviderSpec(
     slug="anthropic",
-    aliases=("claude",),
     name="Anthropic",
     description="Anthropic's own models",
     base_url="https://api.anthropic.com/v1",

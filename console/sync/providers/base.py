@@ -279,7 +279,6 @@ class ProviderSpec:
     site_url: str
     auth: Auth
     fields: Fields
-    aliases: tuple[str, ...] = ()
     list_at: tuple[str, ...] = ("data",)
     pagination: Pagination = SinglePage()
     tier: Tier = Tier.LOW

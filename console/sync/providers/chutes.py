@@ -12,7 +12,6 @@ from console.sync.providers.base import Auth, Fields, Listed, PriceField, Provid
 
 SPEC = ProviderSpec(
     slug="chutes",
-    aliases=("chutes-ai",),
     name="Chutes",
     description="Open models on machines that anybody may offer",
     base_url="https://llm.chutes.ai/v1",

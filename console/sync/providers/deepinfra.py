@@ -39,7 +39,6 @@ def _cache_rates_and_replacement(record: Record, draft: Draft) -> None:
 
 SPEC = ProviderSpec(
     slug="deepinfra",
-    aliases=("deep-infra",),
     name="DeepInfra",
     description="Open models on DeepInfra's own machines",
     base_url="https://api.deepinfra.com",

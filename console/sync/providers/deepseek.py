@@ -9,7 +9,6 @@ from console.sync.providers.base import Auth, Fields, ProviderSpec
 
 SPEC = ProviderSpec(
     slug="deepseek",
-    aliases=("deep-seek",),
     name="DeepSeek",
     description="DeepSeek's own models",
     base_url="https://api.deepseek.com",

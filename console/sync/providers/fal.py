@@ -17,7 +17,6 @@ def _deprecated_by_status(record: Record, draft: Draft) -> None:
 
 SPEC = ProviderSpec(
     slug="fal",
-    aliases=("fal-ai", "falai"),
     name="fal",
     description="Models for pictures, video and sound",
     base_url="https://api.fal.ai/v1",

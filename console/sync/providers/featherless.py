@@ -9,7 +9,6 @@ from console.sync.providers.base import Auth, Fields, ProviderSpec, Stated
 
 SPEC = ProviderSpec(
     slug="featherless",
-    aliases=("featherless-ai",),
     name="Featherless",
     description="Thousands of open models at a flat rate",
     base_url="https://api.featherless.ai/v1",

@@ -19,7 +19,6 @@ def _kind_and_name(record: Record, draft: Draft) -> None:
 
 SPEC = ProviderSpec(
     slug="fireworks",
-    aliases=("fireworks-ai", "fireworksai"),
     name="Fireworks AI",
     description="Open models on Fireworks' own machines",
     base_url="https://api.fireworks.ai/inference/v1",

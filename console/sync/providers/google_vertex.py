@@ -21,7 +21,6 @@ def _last_part_of_the_name(record: Record, draft: Draft) -> None:
 
 SPEC = ProviderSpec(
     slug="google-vertex",
-    aliases=("google", "vertex", "vertex-ai", "google-vertex-ai"),
     name="Google Vertex AI",
     description="Google's own models",
     base_url="https://aiplatform.googleapis.com",

@@ -55,7 +55,6 @@ def _together(kind: PriceKind, found: Iterable[Price]) -> Price:
 
 SPEC = ProviderSpec(
     slug="helicone",
-    aliases=("helicone-ai",),
     name="Helicone",
     description="A gateway to many providers that records what it sees",
     base_url="https://api.helicone.ai",

@@ -20,7 +20,6 @@ def _public_and_spoken_to(record: Record, draft: Draft) -> None:
 
 SPEC = ProviderSpec(
     slug="huggingface",
-    aliases=("hug", "hf", "hugging-face"),
     name="Hugging Face",
     description="Models that Hugging Face's own inference serves",
     base_url="https://huggingface.co",

@@ -22,7 +22,6 @@ def _kind_by_capability(record: Record, draft: Draft) -> None:
 
 SPEC = ProviderSpec(
     slug="mistral",
-    aliases=("mistralai", "mistral-ai"),
     name="Mistral AI",
     description="Mistral's own models",
     base_url="https://api.mistral.ai/v1",

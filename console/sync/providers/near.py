@@ -40,7 +40,6 @@ def _amount_and_unit(cost: object) -> tuple[object, PriceUnit]:
 
 SPEC = ProviderSpec(
     slug="near",
-    aliases=("near-ai", "nearai"),
     name="NEAR AI Cloud",
     description="Open models in confidential computing",
     base_url="https://cloud-api.near.ai/v1",

@@ -19,7 +19,6 @@ from console.sync.providers.base import (
 
 SPEC = ProviderSpec(
     slug="nebius",
-    aliases=("nebius-ai", "tokenfactory"),
     name="Nebius Token Factory",
     description="Open models on Nebius' own machines",
     base_url="https://api.tokenfactory.nebius.com/v1",

@@ -12,7 +12,6 @@ from console.sync.providers.base import Auth, Fields, Kind, Listed, PriceField, 
 
 SPEC = ProviderSpec(
     slug="novita",
-    aliases=("novita-ai", "novitaai"),
     name="Novita AI",
     description="Open models on Novita's own machines",
     base_url="https://api.novita.ai/v3/openai",

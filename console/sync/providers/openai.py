@@ -9,7 +9,6 @@ from console.sync.providers.base import Auth, Fields, ProviderSpec
 
 SPEC = ProviderSpec(
     slug="openai",
-    aliases=("open-ai",),
     name="OpenAI",
     description="OpenAI's own models",
     base_url="https://api.openai.com/v1",

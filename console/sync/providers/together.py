@@ -12,7 +12,6 @@ from console.sync.providers.base import Auth, Fields, Kind, PriceField, Provider
 
 SPEC = ProviderSpec(
     slug="together",
-    aliases=("togetherai", "together-ai"),
     name="Together AI",
     description="Open models on Together's own machines",
     base_url="https://api.together.xyz/v1",

@@ -11,7 +11,6 @@ from console.sync.providers.base import Auth, Fields, Kind, Listed, PriceField, 
 
 SPEC = ProviderSpec(
     slug="vercel-ai-gateway",
-    aliases=("vercel", "ai-gateway"),
     name="Vercel AI Gateway",
     description="One API in front of many providers",
     base_url="https://ai-gateway.vercel.sh/v1",

@@ -12,7 +12,6 @@ from console.sync.providers.base import Auth, Fields, PriceField, ProviderSpec, 
 
 SPEC = ProviderSpec(
     slug="xai",
-    aliases=("x-ai", "grok"),
     name="xAI",
     description="xAI's own models",
     base_url="https://api.x.ai/v1",

@@ -11,7 +11,7 @@ import pytest
 from console.actions import REGISTRY
 from console.actions.perform import perform
 from console.catalog import tags
-from console.catalog.provider_names import ALIASES, SLUGS
+from console.catalog.provider_names import ALIASES, NAMES, SLUGS
 from console.config import ProviderLink
 from console.guard import Principal, Role
 from console.local.samples.providers import SampleProviders
@@ -42,9 +42,10 @@ FILLED = pytest.mark.parametrize("store", ["sqlite filled"], indirect=True)
 
 
 def test_the_catalog_calls_providers_as_they_call_themselves() -> None:
-    specs = all_specs()
-    assert tuple(specs) == SLUGS
-    assert {alias: slug for slug, spec in specs.items() for alias in spec.aliases} == ALIASES
+    assert {slug: spec.slug for slug, spec in all_specs().items()} == {slug: slug for slug in SLUGS}
+    assert ALIASES["google"] == "google-vertex"
+    assert not set(ALIASES) & set(SLUGS), "another name is nobody's slug"
+    assert len(ALIASES) == sum(map(len, NAMES.values())), "and no other's other name"
 
 
 @FILLED
