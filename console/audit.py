@@ -76,7 +76,8 @@ class Audit:
         """Append one row. Where two processes append at once, the later one takes the next place."""
         for attempt in range(_ATTEMPTS):
             try:
-                await self._append(action, principal, tenant, target, outcome, detail)
+                async with self._store.writing() as db:
+                    await self._append(db, action, principal, tenant, target, outcome, detail)
             except IntegrityError:
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -84,18 +85,6 @@ class Audit:
                 return
 
     async def _append(
-        self,
-        action: str,
-        principal: Principal,
-        tenant: str | None,
-        target: str,
-        outcome: str,
-        detail: Mapping[str, Any],
-    ) -> None:
-        async with self._store.writing() as db:
-            await self._add(db, action, principal, tenant, target, outcome, detail)
-
-    async def _add(
         self,
         db: AsyncConnection,
         action: str,
@@ -136,7 +125,7 @@ class Audit:
 
         ``actor`` is who had begun it (``name@origin``, as the journal has it).
         """
-        await self._add(db, action, Principal(actor, Role.ADMIN, None, RECOVERY), tenant, target, outcome, detail)
+        await self._append(db, action, Principal(actor, Role.ADMIN, None, RECOVERY), tenant, target, outcome, detail)
 
     async def refused(self, demand: Demand, principal: Principal, tenant: str | None, target: str, why: str) -> None:
         """The guard's refusals."""
