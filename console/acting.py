@@ -13,7 +13,7 @@ from console.guard import Danger
 from console.outcome import Ending, Outcome, Refusal, counted
 from console.terminal.app import TerminalApp
 from console.terminal.text import safe
-from screens.frame import DeckScreen, begin
+from screens.frame import ENDINGS, DeckScreen, begin
 from widgets import books
 from widgets.theme import State
 
@@ -21,16 +21,6 @@ _IN_ORDER = ("done", "unchanged", "ok", "undone")
 """States of an item that need nobody."""
 _ITEMS = 5
 """Items of a partial outcome that its error names."""
-_ENDINGS = {
-    Ending.DONE: State.DONE,
-    Ending.UNCHANGED: State.DONE,
-    Ending.PENDING: State.PENDING,
-    Ending.PARTIAL: State.PARTIAL,
-    Ending.REFUSED: State.REFUSED,
-    Ending.FAILED: State.FAILED,
-    Ending.INTERRUPTED: State.DRIFT,
-    Ending.CANCELLED: State.UNDONE,
-}
 
 
 class Acting(TerminalApp[int]):
@@ -131,7 +121,7 @@ class Acting(TerminalApp[int]):
         """
         asked_for = outcome.ending in (Ending.CANCELLED, Ending.PENDING) or outcome.code == Ending.CANCELLED.name
         if outcome.ending.good or asked_for:
-            sentence = f"{_ENDINGS[outcome.ending].glyph} {safe(outcome.summary)}"
+            sentence = f"{ENDINGS[outcome.ending].glyph} {safe(outcome.summary)}"
             self.notify(sentence, severity="information" if outcome.ending.good else "warning", markup=False)
             return
         means = "it could not be read; what is shown may be old" if read else outcome.ending.means
@@ -177,7 +167,7 @@ class Acting(TerminalApp[int]):
         self.tell(outcome)
 
     def _book(self, job: Job) -> None:
-        state = State.RUNNING if job.outcome is None else _ENDINGS[job.outcome.ending]
+        state = State.RUNNING if job.outcome is None else ENDINGS[job.outcome.ending]
         steps = [item for item in job.progress if hasattr(item, "total")]
         self.job_book.put(
             books.Job(

@@ -10,9 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from console.bridge import Job
-from console.outcome import Ending
 from screens.details import Details, Fact, Title, local_time
-from screens.frame import DeckScreen
+from screens.frame import ENDINGS, DeckScreen
 from screens.no_keys import refuse_key
 from screens.split import Split
 from widgets.filter_bar import FilterBar
@@ -21,16 +20,6 @@ from widgets.theme import State
 from widgets.virtual_table import VirtualTable
 
 _ROWS = 1000
-ENDINGS = {
-    Ending.DONE: State.DONE,
-    Ending.UNCHANGED: State.DONE,
-    Ending.PENDING: State.PENDING,
-    Ending.PARTIAL: State.PARTIAL,
-    Ending.REFUSED: State.REFUSED,
-    Ending.FAILED: State.FAILED,
-    Ending.INTERRUPTED: State.DRIFT,
-    Ending.CANCELLED: State.UNDONE,
-}
 COLUMNS = (
     Column("at", "AT", 14, priority=7),
     Column("actor", "WHO", 14, grow=1, priority=6),

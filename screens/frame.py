@@ -18,6 +18,7 @@ from widgets.error_bar import ErrorBar
 from widgets.jobs import JobsDrawer
 from widgets.key_footer import KeyFooter
 from widgets.status_line import StatusLine
+from widgets.theme import State
 from widgets.virtual_table import VirtualTable
 
 if TYPE_CHECKING:
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
 
     from console.bridge import Bridge, Job
 
+ENDINGS = {
+    Ending.DONE: State.DONE,
+    Ending.UNCHANGED: State.DONE,
+    Ending.PENDING: State.PENDING,
+    Ending.PARTIAL: State.PARTIAL,
+    Ending.REFUSED: State.REFUSED,
+    Ending.FAILED: State.FAILED,
+    Ending.INTERRUPTED: State.DRIFT,
+    Ending.CANCELLED: State.UNDONE,
+}
+"""How each ending of an outcome is shown."""
 _SETTLE_SECONDS = 0.25
 """A burst of changes reads a list again once, not for each of them."""
 
