@@ -266,7 +266,10 @@ class CatalogScreen(DeckScreen):
         if marked:
             models = tuple(sorted(_reference(row) for row in marked))
             shown = f"{len(models)}: {', '.join(models)}"
-            ask_values(self, "publications.publish", {"model": models}, self._published, shown=shown, hide=_NOT_ASKED)
+            given = {"model": models} | self.in_tenant()
+            ask_values(
+                self, "publications.publish", given, self._published, shown=shown, hide=_NOT_ASKED, needs=("tenant",)
+            )
         elif row := self.row:
             self.deck.open_view("publish", _reference(row))
 

@@ -81,6 +81,7 @@ def ask_values(
     defaults: Mapping[str, Any] | None = None,
     shown: str = "",
     hide: Collection[str] = (),
+    needs: Collection[str] = (),
     lift: str = "",
     answered: Callable[[Values], None] | None = None,
 ) -> None:
@@ -90,13 +91,17 @@ def ask_values(
         defaults: what stands in the fields at first, in place of the action's own defaults
         shown: what it is done to, for the title
         hide: parameters that are not asked for and keep their defaults
+        needs: parameters that have to be filled in here, though the action can do without
         answered: takes what was filled in, with what was given, in place of doing it at once
         lift: the parameter that names what is taken away: the fields that had something in them and were emptied
     """
     action = REGISTRY[identifier]
 
     async def ask() -> None:
-        specs = await specs_for(screen, action, given, defaults or {}, hide)
+        specs = [
+            replace(spec, required=spec.required or spec.name in needs)
+            for spec in await specs_for(screen, action, given, defaults or {}, hide)
+        ]
 
         def submitted(values: Values | None) -> None:
             if values is None:

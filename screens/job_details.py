@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import ClassVar, cast
 
 from rich.text import Text
@@ -16,6 +17,10 @@ from screens.details import Line
 from screens.frame import Deck
 from widgets.dialog import Dialog
 from widgets.key_footer import KeyFooter
+
+_FRAME = 8
+"""Columns of the window's border, its padding, the cursor and the scroll bar."""
+_INDENT = " " * 6
 
 
 class JobWindow(Dialog[None]):
@@ -43,7 +48,9 @@ class JobWindow(Dialog[None]):
     def on_mount(self) -> None:
         lines = _lines(self._job)
         self._text = "\n".join(lines)
-        self.query_one(Lines).show([Line(line) for line in lines])
+        room = max(20, self.app.size.width - _FRAME)
+        shown = [part for line in lines for part in (wrap(line, room, subsequent_indent=_INDENT) or [""])]
+        self.query_one(Lines).show([Line(part) for part in shown])
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -62,11 +62,14 @@ async def test_what_was_published_together_is_marked_no_more() -> None:
         await shows(app, "Publish several models: 2: ")
         await settled(app)
         await pilot.press("ctrl+s")
+        await shows(app, "tenant is needed")
+        await pilot.press(*"acme", "enter", "ctrl+s")
         await shows(app, "1 of 2 published")
         assert app.screen.table.marks == frozenset([world.MODELS[1].id])  # type: ignore[attr-defined]
     job = app.bridge.jobs[-1]
     references = sorted(f"{row.provider}/{row.native_id}" for row in world.MODELS[:2])
     assert (job.action.id, list(job.values["model"])) == ("publications.publish", references)
+    assert job.values["tenant"] == "acme"
 
 
 async def test_a_look_at_a_plan_that_takes_long_leaves_the_jobs_when_it_is_over() -> None:
