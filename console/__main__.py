@@ -1,15 +1,20 @@
-"""``modeldeck`` and ``python -m console``."""
+"""``modeldeck`` and ``python -m console``.
+
+Until `main` is reached a Ctrl-C is Python's own to tell, in many lines: so little is imported here, and nothing that
+an interpreter has not loaded by itself.
+"""
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
 _OPTIONS = ("--config", "--profile")
 _CANCELLED = 130
@@ -43,16 +48,17 @@ def _loaded() -> Callable[[], int]:
         # What most people start, and wait for: without the other commands, which it does not need.
         from console.opening import open_console
 
-        return partial(open_console, config=options.get("--config"), profile=options.get("--profile"))
+        return lambda: open_console(config=options.get("--config"), profile=options.get("--profile"))
     from console.cli import run
 
-    return partial(run, arguments)
+    return lambda: run(arguments)
 
 
 def _cancel() -> NoReturn:
-    with contextlib.suppress(OSError):
+    try:
         os.write(2, b"cancelled\n")
-    os._exit(_CANCELLED)
+    finally:  # also where nobody reads that any more
+        os._exit(_CANCELLED)
 
 
 def console_options(arguments: Sequence[str]) -> dict[str, str] | None:

@@ -171,6 +171,7 @@ class DeckScreen(Screen[None]):
     def reload(self) -> None:
         # Before it is mounted there is nothing to show it in; when it has been, it comes to the front and reads.
         if self.bridge.ready and self.is_mounted:
+            self._seen = self.bridge.live.events.end  # what is read now is as new as any event before
             begin(self, self.load, f"reading {self.VIEW}", "load")
 
     def stale(self) -> None:

@@ -239,8 +239,13 @@ async def settled(app: ScriptedConsole) -> None:
     quiet, before = 0, -1
     while quiet < 6:
         await asyncio.sleep(0.01)
-        quiet = quiet + 1 if app.drawn == before and app._fence is None else 0
+        still = app.drawn == before and app._fence is None and app._live_timer is None and not _to_be_read(app)
+        quiet = quiet + 1 if still else 0
         before = app.drawn
+
+
+def _to_be_read(app: ScriptedConsole) -> bool:
+    return any(getattr(screen, "_settling", None) is not None for screen in app.screen_stack)
 
 
 async def _until(app: Console, condition: Callable[[], bool], what: str, within: float) -> None:

@@ -36,6 +36,23 @@ async def opened(script: Any, pilot: Any, app: ScriptedConsole) -> None:
     await settled(app)
 
 
+async def test_what_was_heard_before_it_was_read_makes_it_read_no_more() -> None:
+    script = world.world()
+    assert any(event.prefix == "api_key" for _, event in script.live.events.since(0))
+    app = scripted(script)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(script, pilot, app)
+        app._draw_live()
+        await settled(app)
+        asked = [identifier for identifier, _ in app.bridge.asked]  # type: ignore[attr-defined]
+        assert asked.count("keys.list") == 1
+        script.live.events.append(world.EVENTS[2])
+        app._draw_live()
+        await settled(app)
+        asked = [identifier for identifier, _ in app.bridge.asked]  # type: ignore[attr-defined]
+        assert asked.count("keys.list") == 2
+
+
 @pytest.mark.parametrize("how", ["pasted over the list", "pasted in the window", "typed"])
 async def test_a_key_is_found_by_its_digest_and_its_text_is_nowhere(how: str) -> None:
     script = world.world()
