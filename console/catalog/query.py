@@ -155,6 +155,11 @@ class Query:
         """Whether it names values of one of these fields."""
         return any(isinstance(term, Choice) and term.field in fields and not term.negated for term in self.terms)
 
+    @property
+    def has_words(self) -> bool:
+        """Whether there are words that must be there."""
+        return any(isinstance(term, Words) and not term.negated for term in self.terms)
+
 
 @dataclass(frozen=True, slots=True)
 class Token:

@@ -117,8 +117,11 @@ def _choice(field: str, values: tuple[str, ...], dialect: str) -> Condition:
         return sa.or_(*(text.contains(f'"{value}"', autoescape=True) for value in values))
     if field in ("author", "family"):
         column = _c.author if field == "author" else _c.family
-        # Either folds the case of A to Z on SQLite; only the first can be looked up in an index that covers the rest.
-        return (sa.collate(column, "NOCASE") if dialect == "sqlite" else sa.func.lower(column)).in_(values)
+        if dialect == "sqlite":  # folds the case of A to Z as `lower` does, and an index has it
+            return sa.collate(column, "NOCASE").in_(values)
+        folded = sa.func.lower(column)
+        begins: sa.ColumnElement[str] = sa.func.left(folded, sa.literal_column("100"))  # as its index has it
+        return sa.and_(begins.in_([value[:100] for value in values]), folded.in_(values))
     return {"provider": _c.provider, "kind": _c.kind, "price": _c.price_state, "key": _c.canonical_key}[field].in_(
         values
     )

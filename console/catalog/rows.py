@@ -38,6 +38,7 @@ _PLAIN_FIELDS = (
     "replaced_by",
 )
 
+_HAYSTACK_BYTES = 1200
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _PRICE_COLUMNS = {
     (PriceKind.INPUT, Per.TOKEN): "price_in",
@@ -119,7 +120,7 @@ def model_row(provider: str, listing: Listing, digest: str, override: Override |
         "canonical_key": listing.canonical_key,
         "name": listing.name,
         "name_key": listing.name.casefold(),
-        "haystack": "\n".join((listing.native_id, listing.name, listing.author or "")).casefold(),
+        "haystack": _haystack(listing),
         "author": listing.author,
         "family": listing.family,
         "kind": listing.kind,
@@ -141,6 +142,12 @@ def model_row(provider: str, listing: Listing, digest: str, override: Override |
         "content_hash": digest,
         **price_columns(effective_prices(listing.prices, override)),
     }
+
+
+def _haystack(listing: Listing) -> str:
+    """What parts of words are looked for in; no longer than an index entry of PostgreSQL's may be with all of it."""
+    text = "\n".join((listing.native_id, listing.name, listing.author or "")).casefold()
+    return text.encode()[:_HAYSTACK_BYTES].decode(errors="ignore")
 
 
 def price_row(model_id: int, price: Price) -> dict[str, Any]:

@@ -33,12 +33,14 @@ _ID_LIMIT = 300
 _NAME_LIMIT = 300
 _DESCRIPTION_LIMIT = 2_000
 _FACT_LIMIT = 300
+_MODALITIES_LIMIT = 12
 _TOKENS_LIMIT = 10**9
 _RECORD_LIMIT = 2_000
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONTROLS_IN_PROSE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _SECRET_NAMES = re.compile(r"key|token$|secret|passw|authori[sz]ation|credential|cookie", re.IGNORECASE)
+_MODALITY = re.compile(r"[a-z0-9][a-z0-9 ._-]*")
 # The names under which the same modality goes elsewhere.
 _MODALITIES = {"pdf": "file", "document": "file", "embeddings": "embedding", "images": "image", "speech": "audio"}
 
@@ -246,7 +248,7 @@ def _arrow(value: object) -> tuple[str, str, str]:
 
 
 def _modalities(value: object) -> tuple[str, ...] | None:
-    """Sorted names from a list or from text with commas; None where nothing is stated."""
+    """Sorted words from a list or from text with commas, the first twelve; None where nothing is stated."""
     names: Iterable[object]
     if isinstance(value, str):
         names = value.split(",")
@@ -254,8 +256,9 @@ def _modalities(value: object) -> tuple[str, ...] | None:
         names = value
     else:
         return None
-    cleaned = {_clean(name, 32).lower() for name in names if isinstance(name, str)} - {""}
-    return tuple(sorted({sys.intern(_MODALITIES.get(name, name)) for name in cleaned})) or None
+    cleaned = {_clean(name, 32).lower() for name in names if isinstance(name, str)}
+    words = {sys.intern(_MODALITIES.get(name, name)) for name in cleaned if _MODALITY.fullmatch(name)}
+    return tuple(sorted(words)[:_MODALITIES_LIMIT]) or None
 
 
 def _clean(text: str, limit: int) -> str:

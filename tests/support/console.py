@@ -52,6 +52,8 @@ TERMINAL = Terminal.found(
     }
 )
 _MONOTONIC = 10_000.0
+_LOOK_SECONDS = 0.03
+"""Between two looks at a screen: each works out what all of its widgets look like."""
 Answer = Outcome | ModeldeckError | Callable[[Mapping[str, Any]], Outcome]
 
 
@@ -250,7 +252,7 @@ def _to_be_read(app: ScriptedConsole) -> bool:
 
 async def _until(app: Console, condition: Callable[[], bool], what: str, within: float) -> None:
     try:
-        await until(condition, within=within, what=what)
+        await until(condition, within=within, every=_LOOK_SECONDS, what=what)
     except AssertionError as problem:
         raise AssertionError(f"{problem}\n{picture_of(app)}") from None
 

@@ -96,8 +96,10 @@ models = sa.Table(
 # What searches read instead of the whole of a model. Their forms differ between the databases, so they are in the
 # migrations only: each order of a list has an index, and so have authors and families. On SQLite FILTER_INDEX holds
 # every column that is filtered by, and names and descriptions have their words in ``models_words`` (FTS5); PostgreSQL
-# has a column ``words`` of its own with an index, and one of trigrams.
+# has SEARCHED_INDEX with modalities and names beside a shorter one without, a column ``words`` of its own with an
+# index, and one of trigrams.
 FILTER_INDEX, WORDS, TRIGRAM_INDEX = "ix_models_filter", "models_words", "ix_models_trigrams"
+SEARCHED_INDEX = "ix_models_searched"
 
 model_prices = sa.Table(
     "model_prices",

@@ -22,7 +22,9 @@ BY_COLUMN = {
     f"ix_models_{column}"
     for column in ("author", "family", "name_key", "price_in", "price_out", "context_tokens", "changed_at")
 }
-SEARCH_AIDS = {catalog.FILTER_INDEX, catalog.TRIGRAM_INDEX, "ix_models_words", "words"} | BY_COLUMN
+SEARCH_AIDS = {
+    catalog.FILTER_INDEX, catalog.SEARCHED_INDEX, catalog.TRIGRAM_INDEX, "ix_models_words", "words",
+} | BY_COLUMN  # fmt: skip
 OURS = {table.name for table in vars(catalog).values() if isinstance(table, sa.Table)}
 
 

@@ -1,4 +1,4 @@
-"""What SQLite reads for a page of models: indexes, not the table, and no more of them than it must."""
+"""What is read for a page of models: indexes, not the table, and no more of them than it must."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from console.catalog.read import Sort
 from console.store.engine import Store
 from console.store.tables import catalog as t
 
-from .conftest import BOTH_FILLED, Deck
+from .conftest import BOTH, BOTH_FILLED, Deck
 
 FILLED = pytest.mark.parametrize("store", ["sqlite filled"], indirect=True)
 
@@ -35,14 +35,19 @@ def statements() -> Iterator[list[tuple[str, Any]]]:
 
 
 async def plans(store: Store, query: str, sort: Sort = Sort.NAME) -> tuple[str, str]:
-    """How SQLite counts, and how it finds the ids of the first page."""
+    """How a database counts, and how it finds the ids of the first page."""
     with statements() as sent:
         await read.search(store, query, sort=sort, limit=5)
     counting = next(one for one in sent if one[0].startswith("SELECT count("))
     paging = next(one for one in sent if one[0].startswith("SELECT models.id \n"))
+    explain = "EXPLAIN QUERY PLAN" if store.dialect == "sqlite" else "EXPLAIN"
     async with store.reading() as connection:
+        if store.dialect == "postgresql":  # of so few models it would read all, and sort them
+            await connection.exec_driver_sql("SELECT set_config('enable_seqscan', 'off', true)")
+            await connection.exec_driver_sql("SELECT set_config('enable_bitmapscan', 'off', true)")
+            await connection.exec_driver_sql("SELECT set_config('enable_sort', 'off', true)")
         told = [
-            (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)).all()
+            (await connection.exec_driver_sql(f"{explain} {statement}", parameters)).all()
             for statement, parameters in (counting, paging)
         ]
     counted, paged = (" / ".join(row[-1] for row in rows) for rows in told)
@@ -118,3 +123,34 @@ async def test_hits_are_the_same_whatever_way_they_are_found(deck: Deck, monkeyp
                 assert page.total == len(wanted) > 0
                 pages[often] = [m.id for m in page.models]
             assert len({tuple(ids) for ids in pages.values()}) == 1, (query, sort)
+
+
+@pytest.mark.parametrize("store", ["postgresql filled"], indirect=True)
+async def test_on_postgresql_an_index_tells_all_that_is_counted_and_has_the_order_of_an_author(deck: Deck) -> None:
+    for query in ("", "free ctx>=128k", "input:image", "provider:openrouter in<0.5 vision -preview"):
+        counted, _ = await plans(deck.store, query)
+        assert "Index Only Scan using ix_models_" in counted, query
+    for field, value in (("author", "OpenAI"), ("family", "gpt")):
+        _, paged = await plans(deck.store, f"{field}:{value}")
+        assert f"Index Scan using ix_models_{field}" in paged
+        assert "Sort" not in paged
+
+
+@BOTH
+async def test_the_longest_names_and_strange_modalities_are_kept_and_found(deck: Deck) -> None:
+    """An entry of an index has a limit on PostgreSQL, where a record that breaks it would cost its provider the run."""
+    wide = "".join(chr(0x1F300 + number % 256) for number in range(300))
+    deck.samples.add(
+        "openrouter",
+        {"id": wide, "name": wide[::-1], "architecture": {
+            "input_modalities": ["text", *(f"{number:04}".ljust(40, "x") for number in range(1000)), wide, "", " "],
+            "output_modalities": [wide],
+        }},
+    )  # fmt: skip
+    report = await deck.run("openrouter")
+    assert report.total.rejected == 0
+    (found,) = (await read.search(deck.store, f'"{wide[:200]}"')).models
+    assert (found.native_id, found.name) == (wide, wide[::-1])
+    assert found.input_modalities is not None
+    assert len(found.input_modalities) == 12
+    assert found.output_modalities is None
