@@ -35,7 +35,7 @@ _COALESCE_SECONDS = 0.004
 _LONGEST_COALESCE_SECONDS = 0.05
 _LOOK_SECONDS = 0.5
 _RETRY_SECONDS = (0.1, 3.0)
-_PORT_RETRY_SECONDS = 3.0
+_ANOTHER_TRY_SECONDS = 3.0
 _USES_LIMIT_BYTES = 8 * 1024 * 1024
 _NOT_SERVED_SECONDS = 5.0
 
@@ -70,7 +70,7 @@ class Controller:
         self._applied: Applied | None = None
         self._problem = "it has not looked yet"
         self._seen_envoy = (0, False)
-        self._port_retry_at = 0.0
+        self._retry_at = 0.0
 
     @property
     def revision(self) -> int:
@@ -184,8 +184,8 @@ class Controller:
             if (self._envoy.starts, ready) != self._seen_envoy:
                 self._seen_envoy = (self._envoy.starts, ready)
                 self._note("spec")
-            if self._xds.has_refused_ports and time.monotonic() > self._port_retry_at:
-                self._port_retry_at = time.monotonic() + _PORT_RETRY_SECONDS
+            if self._xds.is_worth_another_try and time.monotonic() > self._retry_at:
+                self._retry_at = time.monotonic() + _ANOTHER_TRY_SECONDS
                 self._note("spec")
             if self._xds.has_leftovers:
                 self._note("status")

@@ -26,6 +26,8 @@ from console.local.layout import write_private
 
 _POLL_SECONDS = 0.003
 _ANSWER_SECONDS = 10.0
+_WORDS_SECONDS = 1.0
+"""How long after a refusal was counted Envoy's log may take to say why."""
 _GRACE_SECONDS = 30.0
 _LIMITS = f"extension_config_discovery.http_filter.{FILTER_NAME}"
 _LOG_LINE = re.compile(r"^\[\d{4}-\d\d-\d\d [^\]]*\](?:\[[^\]]*\])* ", re.MULTILINE)
@@ -91,6 +93,7 @@ class Xds:
         self._known = Acknowledged()
         self._draining: dict[str, tuple[frozenset[str], float]] = {}
         self._refused_ports: set[int] = set()
+        self._unexplained = False
         self.revision = self._last_revision()
 
     async def apply(self, wanted: Translation) -> Applied:
@@ -100,6 +103,7 @@ class Xds:
             Unavailable: Envoy does not answer; the files may be anywhere on the way. Applying again goes on from there.
         """
         self.revision += 1
+        self._unexplained = False
         self._known = await self._envoy.acknowledged()
         await self._lay_out_secrets(wanted)
         self._retire(wanted)
@@ -137,9 +141,9 @@ class Xds:
         return [name for name, until in self._retired.until.items() if until <= now]
 
     @property
-    def has_refused_ports(self) -> bool:
-        """Whether a listener was refused; what holds its port may go away, so it is worth another try."""
-        return bool(self._refused_ports)
+    def is_worth_another_try(self) -> bool:
+        """Whether the same may be taken later: what holds a port may go away, and an Envoy without words was late."""
+        return bool(self._refused_ports) or self._unexplained
 
     async def _lay_out_secrets(self, wanted: Translation) -> None:
         """The keys for upstreams, where clusters will look for them."""
@@ -283,18 +287,26 @@ class Xds:
         deadline = time.monotonic() + _ANSWER_SECONDS
         while self._known.texts.get(subscription) != version:
             if refusals is not None and self._known.refusals(subscription) > refusals:
-                return self._last_refusal(position)
+                return await self._last_refusal(position)
             if time.monotonic() > deadline:
+                self._unexplained = True
                 return f"it says nothing of version {version} within {_ANSWER_SECONDS:g} s"
             await asyncio.sleep(_POLL_SECONDS)
             self._known = await self._envoy.acknowledged()
         return ""
 
-    def _last_refusal(self, position: int) -> str:
-        """Envoy's last words on a refused update, without the place in its source."""
-        lines = _LOG_LINE.split(self._envoy.log_since(position))
-        found = [match[1].strip() for line in lines if (match := _REFUSAL.search(line))]
-        return " ".join(found[-1].split()) if found else "it does not say why"
+    async def _last_refusal(self, position: int) -> str:
+        """Envoy's last words on a refused update, without the place in its source. It counts before it speaks."""
+        deadline = time.monotonic() + _WORDS_SECONDS
+        while True:
+            lines = _LOG_LINE.split(self._envoy.log_since(position))
+            found = [match[1].strip() for line in lines if (match := _REFUSAL.search(line))]
+            if found:
+                return " ".join(found[-1].split())
+            if time.monotonic() > deadline:
+                self._unexplained = True
+                return "it does not say why"
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _resources(self, file: str) -> list[dict[str, Any]]:
         known = self._files.get(file) or self._read(file)

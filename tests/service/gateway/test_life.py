@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -160,7 +161,7 @@ async def test_a_port_that_is_taken_is_told_and_taken_later(
         await stack.put(http_route(place, "o", rule("/", "up"), hostnames=[f"{place}.test"]))
         assert (await client.get("/", headers={"host": f"{place}.test"})).text == "up"
 
-        async def other_is_served() -> bool:  # where Envoy answers late, it is first said of all that they are not
+        async def other_is_served() -> bool:  # where Envoy is late, it is first said of all that they are not
             gw = await stack.status(GATEWAY, SYSTEM, "gw")
             return bool(condition(gw["conditions"], "Programmed")["status"] == "True")
 
@@ -175,6 +176,42 @@ async def test_a_port_that_is_taken_is_told_and_taken_later(
         assert (await there.get("/")).text == "up"
     await stack.delete(GATEWAY, place, "taken")
     await stack.settle()
+
+
+@pytest.mark.parametrize("how", ["late", "without a word"])
+async def test_what_envoy_did_not_explain_is_tried_again(
+    stack: Stack, client: httpx.AsyncClient, place: str, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Or all of its routes would stay as they were until somebody changes one."""
+    from console.local.gateway import controller, xds
+
+    up = await stack.upstream("up")
+    translate = controller.translate
+
+    def spoilt(*arguments: object) -> object:
+        made = translate(*arguments)  # type: ignore[arg-type]
+        for routes in made.routes.values():
+            routes["virtual_hosts"][0]["no_such_field"] = 1
+        return made
+
+    if how == "late":
+        monkeypatch.setattr(xds, "_ANSWER_SECONDS", -1.0)
+    else:
+        monkeypatch.setattr(controller, "translate", spoilt)
+        monkeypatch.setattr(xds, "_WORDS_SECONDS", -1.0)
+        monkeypatch.setattr(xds, "_REFUSAL", re.compile("(never said)"))
+    route = http_route(place, "r", rule("/", "up"), hostnames=[f"{place}.test"])
+    await stack.put(*service(place, "up", up.port), route)
+    with pytest.raises(Exception, match=r"says nothing of version|does not say why"):
+        await stack.controller.health()
+    monkeypatch.undo()
+
+    async def is_served() -> bool:
+        return (await client.get("/", headers={"host": f"{place}.test"})).text == "up"
+
+    await until(is_served, every=0.05)
+    await stack.settle()
+    assert "in force" in await stack.controller.health()
 
 
 async def test_what_envoy_refuses_is_told_and_the_last_good_routes_stay(
