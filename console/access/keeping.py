@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,7 @@ from console.config import AccessRules
 log = logging.getLogger("modeldeck.access")
 
 _EXTEND_SECONDS = 0.5
+_PROBES = 256
 
 
 class TableKeeper:
@@ -51,6 +53,8 @@ class TableKeeper:
         self._table = KeyTable(directory, rules)
         self._uses = _Uses(directory)
         self._snapshot = Snapshot()
+        self._probes: deque[str] = deque(maxlen=_PROBES)
+        """Digests of Modeldeck's own probes, which are gone before what they did is read."""
 
     async def follow(self, snapshot: Snapshot, digests: Iterable[str] | None) -> None:
         """Have the gateway decide by this view; returns when it does.
@@ -58,6 +62,10 @@ class TableKeeper:
         Where the table cannot be written, that is when it goes by the table no more.
         """
         self._snapshot = snapshot
+        if digests is not None:
+            digests = list(digests)
+            entries = map(snapshot.keys.get, digests)
+            self._probes.extend(entry.digest for entry in entries if entry is not None and entry.is_probe)
         if not self._table.writes and not self._usable(time.time()):
             return
         if not self._write(digests):
@@ -77,6 +85,8 @@ class TableKeeper:
         """Count what the gateway has let through since the last time. ``now``: Unix seconds."""
         if self._table.writes:
             for digest, client, model in self._uses.read():
+                if digest in self._probes:
+                    continue
                 self._tally.saw(Allowed({}, None, digest, model), client, now)
 
     def close(self) -> None:

@@ -17,6 +17,8 @@ PUBLISHED_KEY = "published_model_info"
 KEY_PREFIX = "api_key:"
 RESTRICTIONS_KEY = "modeldeck:restrictions"
 """What holds beside keys and publications: suspended tenants, models that a project's own keys alone may call."""
+PROBE_PREFIX = "probe-"
+"""How the ids of the short-lived keys begin by which Modeldeck asks the gateway itself."""
 METADATA = "__metadata__"
 CLIENT_PREFIX = GET_PUBLISHED[0]
 """What a budgateway knows a client's key by: its text begins so (seed 001)."""
@@ -87,6 +89,15 @@ class KeyEntry:
     networks: tuple[Network, ...] = ()
     tenants: frozenset[str] = frozenset()
     labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it is one of Modeldeck's own, and what it does is nobody's use."""
+        return is_probe(self.key_id)
+
+
+def is_probe(key_id: str | None) -> bool:
+    return key_id is not None and key_id.startswith(PROBE_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from console.access.decision import Allowed, Denied
+from console.access.types import is_probe
 
 T = TypeVar("T")
 
@@ -62,9 +63,11 @@ class Tally:
         """The hour whose beginning dropped the old ones."""
 
     def saw(self, answer: Allowed | Denied, client: str | None, now: float) -> None:
-        """One decision. ``now``: Unix seconds."""
+        """One decision; what Modeldeck's own probes ask is nobody's use. ``now``: Unix seconds."""
         if isinstance(answer, Denied):
             self._denials[answer.code] += 1
+            return
+        if is_probe(answer.key_id):
             return
         address = (client or "-")[:_LONGEST_CLIENT].replace(" ", "_")
         self._last[answer.digest] = f"{now:.0f} {address}"

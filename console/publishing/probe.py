@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from console.access.codec import encode_entry
 from console.access.propagation import everywhere
-from console.access.types import digest_of
+from console.access.types import PROBE_PREFIX, digest_of
 from console.access.writer import AccessWriter
 from console.config import Profile
 from console.guard import Permit
@@ -92,7 +92,7 @@ async def internal_key(
     value = encode_entry(
         {publication.name: grant_of(publication.id, publication.as_spec(), publication.tenant)},
         # Its own for each probe: a limiter of all replicas would count one minute's probes together.
-        key_id=f"probe-{secrets.token_hex(4)}",
+        key_id=f"{PROBE_PREFIX}{secrets.token_hex(4)}",
         user_id="modeldeck",
         project_id=publication.tenant,
         tenant=publication.tenant,

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from console.access.types import is_probe
+
 PROBE = "probe"
 """What the short-lived keys of Modeldeck's own live probes are counted as, for there is a new one each time."""
 _LONGEST_NAME = 256
@@ -113,7 +115,7 @@ def read_fields(said: Mapping[str, Any], at: float) -> Request:
         _text(said.get("id")),
         at,
         tenant,
-        PROBE if key.startswith("probe-") else key,
+        PROBE if is_probe(key) else key,
         _text(said.get("model")),
         _backend(_text(said.get("upstream")), details),
         status,

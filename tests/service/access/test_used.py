@@ -10,7 +10,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from console.access.decision import Allowed, Ask, Body, Denied
 from console.access.server import Judge
-from console.access.types import digest_of
+from console.access.types import PROBE_PREFIX, digest_of
 from console.access.used import COUNTS, KEYS, Tally, denials, requests_of, uses_of
 from console.config import AccessRules
 from console.local.valkey import Valkey
@@ -31,6 +31,7 @@ async def test_what_was_let_through_is_counted_by_key_and_by_model(valkey: Valke
         tally.saw(allowed(ONE), "10.0.0.9", now - 5)
     tally.saw(allowed(TWO, "qwen"), None, now)
     tally.saw(allowed(TWO, None), None, now)  # a list of models names none
+    tally.saw(Allowed({}, f"{PROBE_PREFIX}0a1b", digest_of("a probe"), "llama"), None, now)  # Modeldeck's own
     await tally.flush()
     tally.saw(allowed(ONE), "10.0.0.10", now)
     await tally.flush()
@@ -40,6 +41,7 @@ async def test_what_was_let_through_is_counted_by_key_and_by_model(valkey: Valke
     assert abs(uses[ONE].at.timestamp() - now) <= 1
     assert (uses[TWO].count, uses[TWO].client) == (2, None)
     assert await requests_of(redis, ["llama", "qwen", "other"]) == {"llama": 4, "qwen": 1, "other": 0}
+    assert await redis.hlen(KEYS) == 2
     await gateway.aclose()
 
 

@@ -68,6 +68,21 @@ async def test_a_published_model_is_served_and_proven(stack: Running) -> None:
     assert (row["ready"], row["state"], row["reason"]) == (True, "ready", "")
 
 
+@pytest.mark.parametrize("access", ["native", "ext_authz"])
+async def test_only_what_clients_ask_is_counted(stack: Running, access: str) -> None:
+    """Modeldeck's own probe is nobody's use."""
+    name = f"counted-{access.replace('_', '-')}"
+    outcome = await stack.publish(name, access=access)
+    assert any(proof.startswith("live probe: 200") for proof in outcome.proof)
+    assert (await stack.chat(await stack.key(name), name)).status_code == 200
+
+    async def requests() -> int:
+        return int((await stack.do("published", name=name)).data[0]["requests"])
+
+    await until(requests, every=0.1)
+    assert await requests() == 1
+
+
 async def test_the_plan_changes_nothing_and_shows_every_object_and_entry(stack: Running) -> None:
     before = await stack.entries()
     outcome = await stack.publish(plan=True, rpm=60)
