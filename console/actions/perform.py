@@ -57,12 +57,12 @@ async def perform(
     except asyncio.CancelledError:
         if action.danger > Danger.READ:
             cancelled = Outcome(Ending.CANCELLED, f"{action.id}: cancelled")
-            await _write(services, action, principal, tenant, target, name, cancelled)
+            await _written(services, action, principal, tenant, target, name, cancelled)
         raise
     # A key may have been typed or pasted where a name belongs.
     outcome = dataclasses.replace(outcome, summary=without_keys(outcome.summary), then=without_keys(outcome.then))
     if action.danger > Danger.READ and permitted:
-        await _write(services, action, principal, tenant, target, name, outcome)
+        return await _written(services, action, principal, tenant, target, name, outcome)
     return outcome
 
 
@@ -83,7 +83,7 @@ def _unforeseen(action: Action, problem: Exception) -> Outcome:
     return Outcome(Ending.INTERRUPTED, summary, code=outside.code, then="modeldeck operations list")
 
 
-async def _write(
+async def _written(
     services: Services,
     action: Action,
     principal: Principal,
@@ -91,9 +91,19 @@ async def _write(
     target: str,
     name: str,
     outcome: Outcome,
-) -> None:
+) -> Outcome:
+    """The outcome, once it is in the audit; where that cannot be written, with a word on that."""
     data = outcome.data if isinstance(outcome.data, Mapping) else {}
     if tenant is None and isinstance(data.get("tenant"), str):  # whose it is was found by the action itself
         tenant = data["tenant"]
-    audit = await services.audit()
-    await asyncio.shield(audit.ended(action.id, principal, tenant=tenant, target=target, outcome=outcome, name=name))
+    try:
+        audit = await services.audit()
+        ended = audit.ended(action.id, principal, tenant=tenant, target=target, outcome=outcome, name=name)
+        await asyncio.shield(ended)
+    except ModeldeckError as problem:
+        told = f"{outcome.summary}; but that is not in the audit: {problem}"
+        if not outcome.ending.good:
+            return dataclasses.replace(outcome, summary=told)
+        then = outcome.then or problem.then
+        return dataclasses.replace(outcome, ending=Ending.PARTIAL, summary=told, code="NOT_IN_AUDIT", then=then)
+    return outcome

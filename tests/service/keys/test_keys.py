@@ -416,3 +416,20 @@ async def test_a_plan_is_refused_where_what_it_plans_would_be(bench: Bench) -> N
     planned = await bench.do("keys.rotate", key="chat", plan=True)
     assert (planned.revealed, len(planned.data["steps"])) == (None, 5)
     assert len((await bench.do("keys.show", key="chat")).data["generations"]) == 1
+
+
+async def test_a_key_that_was_made_is_shown_though_its_audit_row_could_not_be_written(bench: Bench) -> None:
+    await bench.create("before")
+    store = await bench.services.store()
+    async with store.writing() as db:
+        await db.exec_driver_sql("ALTER TABLE audit RENAME TO audit_away")
+    outcome = await bench.do("keys.create", name="chat", tenant="acme")
+    assert (outcome.ending, outcome.code) == (Ending.PARTIAL, "NOT_IN_AUDIT")
+    assert "but that is not in the audit: the database at" in outcome.summary
+    assert isinstance(bench.decide(text_of(outcome)), Allowed)
+    refused = await bench.do("keys.create", name="chat", tenant="acme")
+    assert (refused.ending, refused.code) == (Ending.REFUSED, "KEY_EXISTS")
+    assert "not in the audit" in refused.summary
+    async with store.writing() as db:
+        await db.exec_driver_sql("ALTER TABLE audit_away RENAME TO audit")
+    assert (await bench.do("audit", verify=True)).ending is Ending.DONE
