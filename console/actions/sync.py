@@ -7,7 +7,10 @@ _SYNC = "console.sync.handlers"
 _PROVIDERS = Parameter("provider", "only these; all by default", positional=True, many=True)
 _SCHEDULE = "console.sync.schedule_handlers"
 _SOME = Parameter("provider", "which", positional=True, required=True, many=True)
-_HELD = Parameter("held", "numbers of held changes", positional=True, required=True, many=True)
+_HELD = (
+    Parameter("held", "numbers of held changes", positional=True, many=True),
+    Parameter("provider", "instead of numbers: all that wait at this provider"),
+)
 
 ACTIONS = (
     Action(
@@ -227,7 +230,7 @@ ACTIONS = (
         "sync.accept",
         "Let held changes through",
         f"{_SYNC}:accept",
-        (_HELD,),
+        _HELD,
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         details="All of them or none. A price is written at once; a shorter list is taken over by the next sync.",
@@ -236,7 +239,7 @@ ACTIONS = (
         "sync.refuse",
         "Keep the catalog as it is, against held changes",
         f"{_SYNC}:refuse",
-        (_HELD,),
+        _HELD,
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         details="The same proposal is not brought up again.",

@@ -13,7 +13,7 @@ from console.catalog import read, tags
 from console.catalog.provider_names import NAMES
 from console.catalog.render import value_text
 from console.catalog.types import ChangeKind, ModelChange
-from console.outcome import Ending, Item, Outcome, Refusal, counted
+from console.outcome import Ending, Item, Outcome, Refusal, counted, not_found
 from console.sync import analytics, service
 from console.sync import held as waiting
 from console.sync import history as record
@@ -240,13 +240,13 @@ async def held(call: Call) -> Outcome:
     """What waits for somebody to decide."""
     provider = spec(call["provider"]).slug if call["provider"] else ""
     found = await waiting.list_held(await call.services.store(), provider=provider)
-    then = "modeldeck sync accept ID, or modeldeck sync refuse ID" if found else ""
+    then = "modeldeck sync accept HELD, or sync refuse HELD; --provider NAME decides all of a provider" if found else ""
     return Outcome(Ending.DONE, counted(len(found), "held change"), data=[held_row(one) for one in found], then=then)
 
 
 async def accept(call: Call) -> Outcome:
     """Let held changes through."""
-    store, ids = await call.services.store(), _ids(call["held"])
+    store, ids = await call.services.store(), await _chosen(call)
     chosen = [one for one in await waiting.list_held(store) if one.id in ids and one.native_id]
     outcome = await waiting.accept(call.permit, store, ids, now=datetime.now(UTC))
     changes = [ModelChange(one.provider, one.native_id, ChangeKind.CHANGED, one.field) for one in chosen]
@@ -256,7 +256,8 @@ async def accept(call: Call) -> Outcome:
 
 async def refuse(call: Call) -> Outcome:
     """Keep the catalog as it is."""
-    return await waiting.refuse(call.permit, await call.services.store(), _ids(call["held"]), now=datetime.now(UTC))
+    store, ids = await call.services.store(), await _chosen(call)
+    return await waiting.refuse(call.permit, store, ids, now=datetime.now(UTC))
 
 
 async def _sync(
@@ -331,6 +332,28 @@ def _diff_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _held_diff(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "kind": "held", "was": row["before"], "is": f"{row['proposed']} ({row['reason']})"}
+
+
+async def _chosen(call: Call) -> list[int]:
+    """The held changes that are decided on, by their numbers or all of a provider.
+
+    Raises:
+        Refusal: neither is named, or both; nothing of this provider waits.
+    """
+    name = call["provider"]
+    if bool(name) == bool(call["held"]):
+        raise Refusal(
+            "name held changes by their numbers, or a provider for all of its; nothing was changed",
+            code="BAD_REQUEST",
+            status=400,
+            then="modeldeck sync held",
+        )
+    if not name:
+        return _ids(call["held"])
+    found = await waiting.list_held(await call.services.store(), provider=spec(name).slug)
+    if not found:
+        raise not_found(f"nothing of {name} waits for a decision; nothing was changed", code="HELD_NOT_FOUND")
+    return [one.id for one in found]
 
 
 def _ids(texts: Iterable[str]) -> list[int]:

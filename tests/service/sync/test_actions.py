@@ -175,6 +175,11 @@ async def test_held_changes_are_listed_accepted_and_refused(desk: Desk) -> None:
     assert (await desk.do("sync.accept", held=(first,))).code == "HELD_DECIDED"
     assert (await desk.do("sync.refuse", held=("999",))).code == "HELD_NOT_FOUND"
     assert {row["id"] for row in await desk.done("sync.held")} == {row["id"] for row in rows[2:]}
+    for wrong in ({}, {"held": (first,), "provider": "openrouter"}, {"provider": "grok1"}):
+        assert (await desk.do("sync.accept", **wrong)).ending is Ending.REFUSED
+    assert (await desk.do("sync.accept", provider="groq")).code == "HELD_NOT_FOUND"
+    await desk.done("sync.refuse", provider="openrouter")
+    assert await desk.done("sync.held") == []
     audit = await desk.done("audit", limit=5)
     assert "sync.accept" in {row["action"] for row in audit}
 
