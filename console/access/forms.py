@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 import zlib
 
+from console.terminal.redaction import OF_PROVIDERS
+
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BYTES_DIGITS = 43
 """As many as 32 bytes need: 62⁴³ is more than 2²⁵⁶."""
@@ -23,6 +25,7 @@ _BUD_PATTERN = r"bud_(?:client|admin)_[A-Za-z0-9_-]{20,}"
 _SHORTEST = len(f"{OURS}admin_") + _BYTES_DIGITS + 1 + _CHECKSUM_DIGITS
 _OURS = re.compile(PATTERN)
 _KEY = re.compile(rf"{PATTERN}|{_BUD_PATTERN}")
+_BETWEEN = re.compile(r"[^0-9A-Za-z_-]+")
 
 GET_PUBLISHED = ("bud_client", "mdk_client_")
 """Texts that begin so get every published model beside their own: the first in the seed's words (seed 001)."""
@@ -56,6 +59,11 @@ def is_key_text(text: str) -> bool:
 def is_surely_key_text(text: str) -> bool:
     """As `is_key_text`, where a name that merely begins as a key's text is possible too."""
     return _KEY.fullmatch(text) is not None or (mistyped(text) and is_whole(text))
+
+
+def holds_key(text: str) -> bool:
+    """Whether a key's text, or a provider's, stands in it."""
+    return any(is_surely_key_text(word) for word in _BETWEEN.split(text)) or re.search(OF_PROVIDERS, text) is not None
 
 
 def _checksum(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from console.access.forms import is_surely_key_text
+from console.access.forms import holds_key
 from console.actions.documents import read_bytes
 from console.actions.registry import Action, Kind, Parameter
 from console.outcome import Refusal
@@ -123,7 +123,7 @@ def _text(parameter: Parameter, value: Any) -> Any:
         raise _wrong(f"{parameter.name} has {len(text)} characters; {_MAX_TEXT} are the most")
     if not text.isprintable():
         raise _wrong(f"{parameter.name} holds characters that cannot be printed")
-    if is_surely_key_text(text.strip()):  # it would stand in the audit, and as a name in the database
+    if holds_key(text):  # it would stand in the audit, and as a name or a note in the database
         what = f"{parameter.name}: a key's text does not belong on a command line or in a request, where others see it"
         raise Refusal(what, code="INVALID_PARAMETER", status=422, then="modeldeck keys find - says which key it is")
     if parameter.kind is Kind.CHOICE and text not in parameter.choices:

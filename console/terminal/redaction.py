@@ -24,8 +24,10 @@ _SECRETS = tuple(
 _OPAQUE = re.compile(r"(?<![\w+-])(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{24,}")
 
 
-# The forms of keys and tokens that are ours, and of the providers' that begin with a mark of their own.
-_KEYS = re.compile(r"\b(?:(?:bud|mdk)_(?:client|admin|probe)_|mdt_|sk-|gsk_|hf_|xai-)(?=[\w-]*\d)[\w-]{14,}")
+OF_PROVIDERS = r"\b(?:sk-(?=[\w-]*\d)[\w-]{18,}|(?:gsk_|hf_|xai-)[A-Za-z0-9]{30,})"
+"""Keys of providers that begin with a mark of their own. Models are called xai-grok-4-fast, but not so long at once."""
+# The forms of keys and tokens that are ours, or begun as such, and the providers'.
+_KEYS = re.compile(rf"\b(?:(?:bud|mdk)_(?:client|admin|probe)_|mdt_)(?=[\w-]*\d)[\w-]{{14,}}|{OF_PROVIDERS}")
 
 
 def without_keys(text: str) -> str:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.access.forms import PATTERN, is_key_text, mistyped, with_checksum
+from console.access.forms import PATTERN, holds_key, is_key_text, mistyped, with_checksum
 from console.actions import REGISTRY
 from console.actions.parameters import checked
 from console.keys.mint import new_key_text
 from console.keys.types import KeyForm, KeyKind
 from console.outcome import Refusal
+from console.terminal.redaction import HIDDEN, without_keys
 
 FIXED = "mdk_client_0000000000000000000000000000000000000000000_38h12c"
 """32 bytes of nothing: the form is a contract with scanners, and does not change."""
@@ -71,3 +72,27 @@ def test_no_parameter_of_an_action_takes_the_text_of_a_key(form: KeyForm) -> Non
             checked(REGISTRY[action], values | {name: f" {text}"})
         assert text not in str(refused.value.outcome().as_json())
     checked(REGISTRY["keys.create"], {"name": "mdk_web", "tenant": "acme"})
+
+
+HELD = with_checksum("mdk_client_", b"7" * 32)
+BUD = "bud_admin_" + "x1-_" * 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [HELD, BUD, f"for the team; key={BUD}", f"'{HELD}'", "sk-proj-1234567890abcdefghij",
+     "sk-0123456789abcdef0123456789abcdef", "old: gsk_" + "aB3" * 17, "hf_" + "aBc" * 12, "xai-" + "Ab9" * 26],
+)  # fmt: skip
+def test_a_text_that_holds_a_key(text: str) -> None:
+    assert holds_key(text)
+    assert HIDDEN in without_keys(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["chat", "xai-grok-4-fast-non-reasoning", "xai/grok-2-vision-1212", "hf_hub-models-for-2026", "sk-learn-2",
+     "a note on bud_client keys and mdk_client_ ones", "gsk_", ""],
+)  # fmt: skip
+def test_a_text_that_holds_none(text: str) -> None:
+    assert not holds_key(text)
+    assert without_keys(text) == text
