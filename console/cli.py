@@ -138,7 +138,8 @@ def _show_version(version: str) -> Callable[[click.Context, click.Parameter, boo
 def _perform(action: Action, given: dict[str, Any]) -> int:
     config, profile_name = given.pop("config"), given.pop("profile")
     as_json = given.pop("as_json")
-    confirmed = given.pop("confirm", None) or ("yes" if given.pop("yes", False) else "")
+    name, yes = given.pop("confirm", None), given.pop("yes", False)
+    confirmed = name or ("yes" if yes else "")
     values = {name: value for name, value in given.items() if value is not None and value != ()}
 
     async def work() -> Outcome:

@@ -187,6 +187,16 @@ def published_document(raw: bytes | str | None) -> dict[str, Any]:
     return {} if raw is None else _object(raw)
 
 
+def unreadable_entry(document: Mapping[str, Any]) -> str:
+    """Why gateways cannot read ``published_model_info``, "" where they can: one malformed entry freezes all of it."""
+    try:
+        for name, value in document.items():
+            _grant(name, value)
+    except Malformed as problem:
+        return str(problem)
+    return ""
+
+
 def _entry(digest: str, document: dict[str, Any], expires_at: float | None, *, in_clear: bool) -> KeyEntry:
     metadata = document.get(METADATA) or {}
     if not isinstance(metadata, dict):

@@ -63,7 +63,10 @@ def is_surely_key_text(text: str) -> bool:
 
 def holds_key(text: str) -> bool:
     """Whether a key's text, or a provider's, stands in it."""
-    return any(is_surely_key_text(word) for word in _BETWEEN.split(text)) or re.search(OF_PROVIDERS, text) is not None
+    if re.search(f"{_BUD_PATTERN}|{OF_PROVIDERS}", text) is not None:  # also with something before it
+        return True
+    words = _BETWEEN.split(text)
+    return any(is_surely_key_text(word[at:]) for word in words if (at := word.find(OURS)) >= 0)
 
 
 def _checksum(text: str) -> str:

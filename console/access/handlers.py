@@ -20,6 +20,13 @@ async def feed(call: Call) -> Outcome:
     """Emit `FeedEvent`s until the time or the count is reached, or it is stopped."""
     if call["replay"] is not None:
         return _replay(call)
+    if call.principal.tenants is not None:  # a change in Redis may be of several tenants, or of none
+        raise Refusal(
+            "the feed shows the changes of every tenant, and this profile has not all of them",
+            code="TENANT_FORBIDDEN",
+            status=403,
+            then="modeldeck operations list shows those of its own",
+        )
     redis = await call.services.redis()
     enough = asyncio.Event()
     shown = 0

@@ -20,6 +20,7 @@ _MAX_TEXT = 1024
 MAX_DOCUMENT = 256 * 1024
 """Characters of a document."""
 _LARGEST = 2**31 - 1
+"""Where a parameter names no other most of its own."""
 _LONGEST_SECONDS = 100 * 365 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(\d{1,9})([smhd])")
@@ -85,8 +86,9 @@ def _integer(parameter: Parameter, value: Any) -> int:
         raise _wrong(f"{parameter.name} is not a whole number: {str(value)[:40]!r}") from None
     if isinstance(value, bool) or (parameter.minimum is not None and number < parameter.minimum):
         raise _wrong(f"{parameter.name} must be at least {parameter.minimum}")
-    if abs(number) > _LARGEST:
-        raise _wrong(f"{parameter.name} must be at most {_LARGEST}")
+    most = _LARGEST if parameter.maximum is None else parameter.maximum
+    if abs(number) > most:
+        raise _wrong(f"{parameter.name} must be at most {most:,}")
     return number
 
 

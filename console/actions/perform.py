@@ -34,7 +34,7 @@ async def perform(
     permitted = False
     try:
         values = checked(action, given)
-        target = str(values.get(action.target) or "") if action.target else ""
+        target = _target(values.get(action.target)) if action.target else ""
         name = values[NAME] if isinstance(values.get(NAME), str) else ""
         # Where several may be named, the handler judges each of them.
         tenant = values.get("tenant") if isinstance(values.get("tenant"), str) else None
@@ -64,6 +64,10 @@ async def perform(
     if action.danger > Danger.READ and permitted:
         return await _written(services, action, principal, tenant, target, name, outcome)
     return outcome
+
+
+def _target(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value or "")
 
 
 def _unforeseen(action: Action, problem: Exception) -> Outcome:

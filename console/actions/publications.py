@@ -54,9 +54,13 @@ ACTIONS = (
     ),
     Action(
         "publications.repair",
-        "Repair a publication",
-        "console.publishing.repair:repair",
-        (_NAME, _PLAN),
+        "Repair publications",
+        f"{_BULK}:repair",
+        (
+            Parameter("name", "which", positional=True, many=True),
+            Parameter("all", "every publication that is otherwise than published", Kind.FLAG, default=False),
+            _PLAN,
+        ),
         role=Role.PUBLISHER,
         danger=Danger.WRITE,
         target="name",

@@ -50,6 +50,7 @@ class Parameter:
     default: Any = None
     choices: tuple[str, ...] = ()
     minimum: int | None = None
+    maximum: int | None = None
     short: str = ""
 
 

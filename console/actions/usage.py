@@ -72,7 +72,7 @@ ACTIONS = (
         (
             _TARGET,
             Parameter("usd", "in money: 25 or 0.50"),
-            Parameter("tokens", "in tokens, in and out together", Kind.INTEGER, minimum=1),
+            Parameter("tokens", "in tokens, in and out together", Kind.INTEGER, minimum=1, maximum=10**15),
             Parameter(
                 "per", "when it begins anew, in UTC", Kind.CHOICE, default="month", choices=("day", "month", "total")
             ),

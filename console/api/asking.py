@@ -34,6 +34,10 @@ Shape = Callable[[Outcome], Any]
 """From an outcome to the body that a seed document fixes."""
 
 
+REVEALING = frozenset({"keys.create", "keys.rotate", "keys.renew", "keys.copy", "tokens.create"})
+"""What answers with the text of a key, this once: no operation that is watched later can tell it."""
+
+
 class Asker:
     """Performs actions for requests. Its background tasks end with `close`."""
 
@@ -62,7 +66,7 @@ class Asker:
         self, request: Request, identifier: str, values: Mapping[str, Any], shape: Shape | None
     ) -> JSONResponse:
         principal: Principal = request.state.principal
-        if "respond-async" in request.headers.get("prefer", ""):
+        if "respond-async" in request.headers.get("prefer", "") and identifier not in REVEALING:
             return await self._begin(identifier, values, principal)
         outcome = await self.do(identifier, values, principal)
         return answer(outcome, body=shape(outcome) if shape is not None and _is_good(outcome) else None)

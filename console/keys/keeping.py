@@ -19,7 +19,7 @@ from console.config import check_keyring, read_keyring, write_keyring
 from console.keys.journaling import own_key
 from console.keys.own_keyring import SERVICE, user_of
 from console.keys.types import Key
-from console.outcome import Ending, ModeldeckError, Outcome, Refusal, Revealed, conflict, not_found
+from console.outcome import Ending, ModeldeckError, Outcome, Refusal, Revealed, Unavailable, conflict, not_found
 
 _OWN_MACHINE = ("cli", "console")
 
@@ -37,7 +37,11 @@ async def refuse_without_keyring(call: Call) -> None:
             code="INVALID_PARAMETER",
             then="use the command line or the console on your own machine",
         )
-    await asyncio.to_thread(check_keyring)
+    try:
+        await asyncio.to_thread(check_keyring)
+    except Unavailable as problem:
+        then = "leave out --keyring to have the text shown, or unlock the desktop's keyring"
+        raise Unavailable(f"{problem}; nothing was issued", code=problem.code, then=then) from None
 
 
 async def kept(call: Call, outcome: Outcome, text: str) -> Outcome:

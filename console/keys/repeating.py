@@ -79,5 +79,7 @@ class Request:
             "then and is kept nowhere"
         )
         data = key.as_json(now) | {"operation": operation, "generation": number, "repeated": True}
-        then = f"modeldeck keys withdraw {key.id}, and rotate again with another idempotency key, if it is lost"
+        rotating = len(key.live(now)) > 1  # only then is there something to be taken back
+        back = f"modeldeck keys withdraw {key.id}, and " if rotating else ""
+        then = f"if it is lost: {back}modeldeck keys rotate {key.id} with another idempotency key"
         return Outcome(Ending.UNCHANGED, summary, data=data, then=then)

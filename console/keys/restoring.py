@@ -26,6 +26,7 @@ from console.keys import book
 from console.keys.bulk import combined
 from console.keys.digests import NOT_WRITTEN, Kept, kept_of, secrets_of, texts_in
 from console.keys.journaling import about, journaled
+from console.keys.lost_publications import with_publications
 from console.keys.scopes import quota_of_tenant, row_of
 from console.keys.suspended import lost_suspensions, suspension_rows, with_suspensions
 from console.keys.types import Generation, Key, text_of
@@ -97,9 +98,9 @@ async def restore(call: Call) -> Outcome:
     outcome = await _restored(call, lost, rows, hopeless, whole)
     if call["from"] == "database":
         await _caught_up(call, outcome.data)
-    if first is None:
-        return outcome
-    return with_suspensions(first, outcome, suspended)
+    if first is not None:
+        outcome = with_suspensions(first, outcome, suspended)
+    return await with_publications(call, outcome, _tenants(call))
 
 
 async def _restored(call: Call, lost: Sequence[Lost], rows: list[dict[str, Any]], hopeless: int, whole: str) -> Outcome:

@@ -121,7 +121,6 @@ class Limiter:
 
 def _status(entries: Entries, limit: Limit, standing: Standing) -> RateLimitResponse.DescriptorStatus:
     what, whose = described(entries, limit)
-    seconds, rest = divmod(standing.resets_in, 1)
     return RateLimitResponse.DescriptorStatus(
         code=_OVER if standing.over else _OK,
         current_limit=RateLimitResponse.RateLimit(
@@ -130,8 +129,13 @@ def _status(entries: Entries, limit: Limit, standing: Standing) -> RateLimitResp
             unit=RateLimitResponse.RateLimit.Unit.Value(limit.unit.upper()),
         ),
         limit_remaining=max(0, limit.requests - standing.used),
-        duration_until_reset=Duration(seconds=int(seconds), nanos=int(rest * 1e9)),
+        # Envoy cuts a fraction off: who comes again by this header must not come too early.
+        duration_until_reset=Duration(seconds=_seconds(standing)),
     )
+
+
+def _seconds(standing: Standing) -> int:
+    return max(1, math.ceil(standing.resets_in))
 
 
 def _refusal(
@@ -140,7 +144,7 @@ def _refusal(
     """The 429: of several limits that say no, the one that does so longest is named."""
     entries, limit, standing = max(over, key=lambda one: one[2].resets_in)
     what, whose = described(entries, limit)
-    seconds = max(1, math.ceil(standing.resets_in))
+    seconds = _seconds(standing)
     message = f"The limit of {limit.requests} {what} for {whose} is reached; try again in {seconds} s."
     error = {"message": message, "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
     headers = {"retry-after": str(seconds), LIMIT_HEADER: f"{limit.requests} {what} for {whose}"}

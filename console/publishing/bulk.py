@@ -16,6 +16,7 @@ from console.call import Call
 from console.catalog.types import Document
 from console.outcome import Ending, Outcome, Refusal, conflict
 from console.publishing import book, handlers, limits
+from console.publishing import repair as repairing
 from console.publishing.as_yaml import joined
 from console.publishing.declaration import (
     Declared,
@@ -30,7 +31,7 @@ from console.publishing.planned import refuse_without_plan
 from console.publishing.runs import numbered, taking_back
 from console.publishing.several import Part, run_all
 from console.publishing.tenants import check_number
-from console.publishing.types import LIMIT_OPTIONS, Limits, Plan, Publication
+from console.publishing.types import LIMIT_OPTIONS, Limits, Plan, Publication, PublicationState
 
 _ONE_BY_ONE: dict[str, Any] = {"also": (), "fallback": (), "drop": (), "no_rpm": False, "manifests": False}
 
@@ -108,6 +109,34 @@ async def unpublish_many(call: Call) -> Outcome:
         plans = [(await handlers.unpublish(_for_one(call, name))).data for name in names]
         return combined([plan for plan in plans if isinstance(plan, Plan)], f"unpublish {len(names)} publications")
     return await run_all(call, [Part(name, partial(_unpublish, call, name)) for name in names], "unpublished")
+
+
+async def repair(call: Call) -> Outcome:
+    """Repair one publication, several, or all of those that this principal may change."""
+    if bool(call["name"]) == call["all"]:
+        raise Refusal(
+            "name publications, or --all; nothing was changed",
+            code="BAD_REQUEST",
+            status=400,
+            then="modeldeck publications drift",
+        )
+    names = tuple(dict.fromkeys(call["name"])) or await _all_ready(call)
+    if len(names) == 1:
+        return await repairing.repair(_for_one(call, names[0]))
+    if not names:
+        return Outcome(Ending.UNCHANGED, "nothing is published")
+    if call["plan"]:
+        plans = [(await repairing.repair(_for_one(call, name))).data for name in names]
+        return combined([plan for plan in plans if isinstance(plan, Plan)], f"repair {len(names)} publications")
+    going_on = dataclasses.replace(call, values={**call.values, "stop": False})
+    parts = [Part(name, partial(repairing.repair, _for_one(call, name))) for name in names]
+    return await run_all(going_on, parts, "as published")
+
+
+async def _all_ready(call: Call) -> tuple[str, ...]:
+    tenants = None if call.principal.tenants is None else sorted(call.principal.tenants)
+    found = await book.listing(await call.services.store(), tenants=tenants)
+    return tuple(publication.name for publication, state, _ in found if state is PublicationState.READY)
 
 
 async def apply(call: Call) -> Outcome:

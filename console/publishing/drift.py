@@ -98,7 +98,7 @@ async def listing(call: Call) -> Outcome:
     if any(not row["name"] for row in rows):
         told.append(counted(sum(not row["name"] for row in rows), "leftover"))
     summary = ", ".join(told) or "everything is as it should be"
-    then = f"modeldeck publications repair {next(iter(names))}" if names else ""
+    then = f"modeldeck publications repair {next(iter(names)) if len(names) == 1 else '--all'}" if names else ""
     if told and not names:
         then = "modeldeck publications prune --plan"
     return Outcome(Ending.DONE, summary, data=rows, then=then)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from console.access.types import PUBLISHED_KEY
 from console.call import Call
 from console.keys.book import grant_of
 from console.operations.journal import clock_time
@@ -181,6 +182,10 @@ async def unpublish(call: Call) -> Outcome:
         summary = f"{publication.name} is not published any more"
         data = {"operation": record.id, "name": publication.name, "tenant": publication.tenant}
         outcome = dataclasses.replace(outcome, summary=summary, data=data)
+        if frozen := await planner.frozen():
+            told = f"{summary}; but gateways keep an older {PUBLISHED_KEY}, where it still is: {frozen}"
+            then = f"have that entry mended or removed, and only that one: redis-cli GET {PUBLISHED_KEY}"
+            outcome = dataclasses.replace(outcome, ending=Ending.PENDING, summary=told, then=then)
     return outcome
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from console.access.codec import Malformed, published_document
+from console.access.codec import Malformed, published_document, unreadable_entry
 from console.access.types import PUBLISHED_KEY, Grant
 from console.config import Profile
 from console.guard import Permit
@@ -147,9 +147,12 @@ class Planner:
     async def entry_problem(self, publication: Publication) -> str | None:
         """What is wrong with the publication's entry in Redis, or None."""
         try:
-            current = (await self._published()).get(publication.name)
+            document = await self._published()
         except Refusal as problem:
             return str(problem)
+        current = document.get(publication.name)
+        if frozen := unreadable_entry(document):
+            return f"gateways keep an older {PUBLISHED_KEY}, for an entry in it is malformed: {frozen}"
         if current is None:
             return f"drift: {PUBLISHED_KEY} has no entry {publication.name}; modeldeck publications repair puts it back"
         if current != grant_for(publication).as_json():
@@ -195,9 +198,18 @@ class Planner:
         return {**manifest, "data": {"apiKey": base64.b64encode(value.encode()).decode()}}
 
     async def _entry(self, publication: Publication) -> PlannedChange:
-        current = (await self._published()).get(publication.name)
+        document = await self._published()
+        current = document.get(publication.name)
         wanted = grant_for(publication).as_json()
         target = f"{PUBLISHED_KEY} {publication.name}"
+        others = {name: entry for name, entry in document.items() if name != publication.name}
+        if frozen := unreadable_entry(others):
+            raise conflict(
+                f"an entry of another writer in {PUBLISHED_KEY} is malformed: {frozen}; while it is there gateways "
+                "keep an older one, and would not hear of this; nothing was changed",
+                code="MALFORMED_REGISTRY",
+                then=f"have that entry mended or removed, and only that one: redis-cli GET {PUBLISHED_KEY}",
+            )
         if current is not None and _endpoint(current) != publication.id:
             raise conflict(
                 f"{PUBLISHED_KEY} has an entry {publication.name} of another writer "
@@ -213,6 +225,10 @@ class Planner:
             if not current or current.get(name) != value
         )
         return PlannedChange(target, Effect.CHANGE if current else Effect.CREATE, fields)
+
+    async def frozen(self) -> str:
+        """Why gateways keep an older ``published_model_info`` whatever is written there; empty where they follow."""
+        return unreadable_entry(await self._published())
 
     async def _published(self) -> Mapping[str, Any]:
         try:

@@ -27,7 +27,7 @@ _OPAQUE = re.compile(r"(?<![\w+-])(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\
 OF_PROVIDERS = r"\b(?:sk-(?=[\w-]*\d)[\w-]{18,}|(?:gsk_|hf_|xai-)[A-Za-z0-9]{30,})"
 """Keys of providers that begin with a mark of their own. Models are called xai-grok-4-fast, but not so long at once."""
 # The forms of keys and tokens that are ours, or begun as such, and the providers'.
-_KEYS = re.compile(rf"\b(?:(?:bud|mdk)_(?:client|admin|probe)_|mdt_)(?=[\w-]*\d)[\w-]{{14,}}|{OF_PROVIDERS}")
+_KEYS = re.compile(rf"(?:(?:bud|mdk)_(?:client|admin|probe)_|mdt_)(?=[\w-]*\d)[\w-]{{14,}}|{OF_PROVIDERS}")
 
 
 def without_keys(text: str) -> str:

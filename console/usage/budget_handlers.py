@@ -119,9 +119,10 @@ def _usd(text: str | None) -> Decimal | None:
     if text is None:
         return None
     try:
-        amount = Decimal(text.removeprefix("$").replace(",", ""))
+        amount = Decimal(text.removeprefix("$"))
     except InvalidOperation:
-        raise _wrong(f"--usd is an amount such as 25 or 0.50: {text[:40]!r} is none") from None
+        # A comma is a point to some and nothing to others: neither is guessed where money is limited.
+        raise _wrong(f"--usd is an amount such as 25 or 0.50, without commas: {text[:40]!r} is none") from None
     if not amount.is_finite() or not _SMALLEST_USD <= amount <= _MOST_USD:
         raise _wrong(f"--usd must be from {_SMALLEST_USD} to {_MOST_USD:,}")
     return amount.quantize(_SMALLEST_USD).normalize()

@@ -27,12 +27,19 @@ async def explain(call: Call) -> Outcome:
     try:
         shown = await limits.show(dataclasses.replace(call, values={"key": key_id, "model": call["model"]}))
     except (ModeldeckError, RedisError, OSError) as problem:
-        return _with(outcome, "unknown", str(problem) or type(problem).__name__)
+        unknown = _with(outcome, "unknown", str(problem) or type(problem).__name__)
+        unknown.data["status"] = None
+        what = "whether a budget or a limit refuses it could not be read"
+        return dataclasses.replace(unknown, summary=f"{outcome.summary} by the key's rules; {what}")
     rows: Sequence[Mapping[str, Any]] = shown.data["rows"]
     refusing = [row for row in rows if row["refuses"]]
     if not refusing:
-        verdict = "passed" if all(row["refuses"] is False for row in rows) else "unknown"
-        return _with(outcome, verdict, shown.summary)
+        if all(row["refuses"] is False for row in rows):
+            return _with(outcome, "passed", shown.summary)
+        unknown = _with(outcome, "unknown", shown.summary)
+        unknown.data["status"] = None  # 200 or 429: the gateway alone can tell
+        what = "whether a limit refuses it is not known here"
+        return dataclasses.replace(unknown, summary=f"{outcome.summary} by the key's rules; {what}: {shown.summary}")
     status = 402 if any(row["says"] == "402" for row in refusing) else 429
     refused = _with(outcome, "refused", shown.summary)
     refused.data.update(status=status, refused_by=_RULE)

@@ -93,7 +93,7 @@ def test_publish_key_call_and_kubectl(up: Up) -> None:
     assert (refused.returncode, "not confirmed" in refused.stderr) == (2, True)
     up("keys", "revoke", "shell", "--yes")
     assert up.chat(key, "llama") == 401
-    up("unpublish", "llama", "--yes")
+    up("unpublish", "llama", "--confirm", "llama")
     assert "pub-llama" not in up.kubectl("get", "aigatewayroutes,httproutes,securitypolicies", "-A").stdout
 
 

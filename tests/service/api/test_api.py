@@ -250,11 +250,13 @@ async def test_a_key_that_is_no_idempotency_key_is_refused(api: Api) -> None:
 
 async def test_a_long_operation_can_be_watched(api: Api) -> None:
     body = {"name": "chat", "tenant": "acme"}
-    answer = await api.ask("POST", "/api/actions/keys.create", body, prefer="respond-async")
+    made = await api.ask("POST", "/api/actions/keys.create", body, prefer="respond-async")
+    assert made.json()["key"].startswith("bud_client_"), "its text is told now or never"
+    answer = await api.ask("POST", "/api/actions/keys.suspend", {"key": "chat"}, prefer="respond-async")
     assert answer.status_code == 202, answer.text
     place = answer.headers["location"]
     shown = await api.ask("GET", place)
-    assert shown.json()["data"]["kind"] == "keys.create"
+    assert shown.json()["data"]["kind"] == "keys.suspend"
     events = (await api.ask("GET", f"{place}/events")).text
     assert events.count("event: step") >= 3
     assert '"state": "done"' in events.split("event: end")[1]

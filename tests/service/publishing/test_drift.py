@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from console.access.types import PUBLISHED_KEY
+from console.access.types import PUBLISHED_KEY, digest_of
 from console.guard import Principal, Role, system_permit
 from console.k8s.cluster import Cluster
 from console.k8s.errors import Forbidden
@@ -396,3 +396,29 @@ async def test_other_tenants_and_viewers_may_not(stack: Running) -> None:
     for action in ("publications.drift", "publications.repair", "publications.adopt"):
         assert (await stack.do(action, who=globex, name="llama")).code == "TENANT_FORBIDDEN"
     assert (await stack.do("publications.repair", who=viewer, name="llama")).status == 403
+
+
+async def test_after_a_flush_keys_and_all_publications_are_back_by_two_commands(stack: Running) -> None:
+    names = ("flushed-one", "flushed-two")
+    for name in names:
+        assert (await stack.publish(name)).ending is Ending.DONE
+    key = await stack.key("flushed")
+    redis = await stack.services.redis()
+    await redis.delete(PUBLISHED_KEY)
+    await redis.delete(f"api_key:{digest_of(key)}")
+    restored = await stack.do("keys.restore")
+    assert "2 publications missing in published_model_info: calls get 404" in restored.summary
+    assert restored.then.endswith("modeldeck publications repair --all")
+    planned = await stack.do("publications.repair", all=True, plan=True)
+    assert sum(one.effect is Effect.CREATE for one in planned.data.changes) == 2
+    for wrong in ({}, {"name": names, "all": True}):
+        assert (await stack.do("publications.repair", **wrong)).code == "BAD_REQUEST"
+    repaired = await stack.do("publications.repair", all=True)
+    assert (repaired.ending, {item.name: item.state for item in repaired.items}) == (
+        Ending.DONE,
+        dict.fromkeys(names, "done"),
+    )
+    assert (await stack.chat(key, names[1])).status_code == 200
+    assert (await stack.do("publications.repair", name=names)).ending is Ending.UNCHANGED
+    for name in names:
+        assert (await stack.do("unpublish", name=name)).ending is Ending.DONE

@@ -551,3 +551,26 @@ async def test_no_key_is_left_with_a_model_that_goes_or_never_came(stack: Runnin
     assert (ended.ending, ended.summary) == (Ending.DONE, "llama is not published any more")
     models = {row["name"]: row["models"] for row in (await stack.do("keys.list")).data if row["state"] != "revoked"}
     assert not any("llama" in some for some in models.values()), models
+
+
+async def test_while_a_foreign_entry_freezes_the_registry_nothing_is_said_to_be_in_effect(stack: Running) -> None:
+    """One malformed entry, and gateways keep the map that they have (DESIGN.md)."""
+    assert (await stack.publish("thawed")).ending is Ending.DONE
+    redis = await stack.services.redis()
+    document = json.loads(await redis.get(PUBLISHED_KEY))
+    await redis.set(PUBLISHED_KEY, json.dumps(document | {"foreign": {"endpoint_id": 7}}))
+    refused = await stack.publish("late")
+    assert (refused.ending, refused.code) == (Ending.REFUSED, "MALFORMED_REGISTRY")
+    assert "'foreign'" in refused.summary
+    assert "nothing was changed" in refused.summary
+    (row,) = (await stack.do("published", name="thawed")).data
+    assert not row["ready"]
+    assert "gateways keep an older published_model_info" in row["reason"]
+    taken = await stack.do("unpublish", name="thawed")
+    assert taken.ending is Ending.PENDING, taken
+    assert "gateways keep an older published_model_info, where it still is" in taken.summary
+    document = json.loads(await redis.get(PUBLISHED_KEY))
+    assert set(document) == {"foreign"}
+    await redis.set(PUBLISHED_KEY, "{}")
+    assert (await stack.publish("late")).ending is Ending.DONE
+    assert (await stack.do("unpublish", name="late")).ending is Ending.DONE

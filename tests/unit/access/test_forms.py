@@ -80,7 +80,7 @@ BUD = "bud_admin_" + "x1-_" * 10
 
 @pytest.mark.parametrize(
     "text",
-    [HELD, BUD, f"for the team; key={BUD}", f"'{HELD}'", "sk-proj-1234567890abcdefghij",
+    [HELD, BUD, f"x{HELD}", f"x{BUD}", f"for the team; key={BUD}", f"'{HELD}'", "sk-proj-1234567890abcdefghij",
      "sk-0123456789abcdef0123456789abcdef", "old: gsk_" + "aB3" * 17, "hf_" + "aBc" * 12, "xai-" + "Ab9" * 26],
 )  # fmt: skip
 def test_a_text_that_holds_a_key(text: str) -> None:
