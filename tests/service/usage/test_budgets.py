@@ -164,6 +164,7 @@ async def test_what_is_wrong_with_a_budget_is_said(stack: Running) -> None:
         ("key:busy", {}, "BAD_REQUEST"),
         ("key:busy", {"usd": "much"}, "BAD_REQUEST"),
         ("key:busy", {"usd": "-1"}, "BAD_REQUEST"),
+        ("key:busy", {"usd": "0,50"}, "BAD_REQUEST"),  # half a dollar to some, and not fifty
         ("key:busy", {"usd": "NaN"}, "BAD_REQUEST"),
         ("key:busy", {"usd": "1e99"}, "BAD_REQUEST"),
         ("key:busy", {"tokens": 0}, "INVALID_PARAMETER"),
