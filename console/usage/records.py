@@ -22,6 +22,9 @@ _LONGEST_NAME = 256
 _MOST_TOKENS = 1_000_000_000
 _MOST_MILLISECONDS = 7 * 86_400_000
 _CLIENT_GONE = "DC"
+_BROKEN_OFF = frozenset({"UC", "UPE", "UR", "UT", "SI", "DT"})
+"""In RESPONSE_FLAGS: the upstream ended the connection or the stream, broke its protocol, or took too long."""
+_RESET_IN_ANSWER = "upstream_reset_after_response_started"
 _MODELS_PATH = "/v1/models"
 _REASONS = {
     401: "invalid_api_key",
@@ -119,7 +122,7 @@ def read_fields(said: Mapping[str, Any], at: float) -> Request:
         _text(said.get("model")),
         _backend(_text(said.get("upstream")), details),
         status,
-        _ending(status, flags),
+        _ending(status, flags, details),
         _number(said.get("milliseconds"), _MOST_MILLISECONDS, "milliseconds") or 0,
         input_tokens if metered else None,
         output_tokens if metered else None,
@@ -130,9 +133,12 @@ def read_fields(said: Mapping[str, Any], at: float) -> Request:
     )
 
 
-def _ending(status: int, flags: str) -> Ending:
-    if _CLIENT_GONE in flags.split(","):
+def _ending(status: int, flags: str, details: str) -> Ending:
+    marks = set(flags.split(","))
+    if _CLIENT_GONE in marks:
         return Ending.ABORTED
+    if marks & _BROKEN_OFF or details.startswith(_RESET_IN_ANSWER):
+        return Ending.FAILED  # whatever its status was: the client has half of an answer
     if 200 <= status < 400:
         return Ending.ANSWERED
     return Ending.REFUSED if 400 <= status < 500 else Ending.FAILED

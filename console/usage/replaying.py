@@ -223,10 +223,15 @@ def _decide(
         counted = found.by.setdefault((request.key, request.model), Counted())
         counted.requests += 1
         was, would = before.verdict(request, now), after.verdict(request, now)
-        if was != would:
+        if _is_otherwise(was, would):
             counted.otherwise[would] += 1
             counted.first.setdefault(would, request.at)
     return found
+
+
+def _is_otherwise(was: str, would: str) -> bool:
+    """Whether the client gets something else: a 429 by another number is the same to it."""
+    return was != would and not (was.startswith("429 ") and would.startswith("429 "))
 
 
 def _lines(logs: Sequence[Path]) -> Iterator[bytes]:

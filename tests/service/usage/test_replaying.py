@@ -110,6 +110,17 @@ async def test_a_refused_request_is_let_through_where_a_limit_goes(stack: Runnin
     assert (await stack.do("update", name="llama", no=["rpm"])).ending is Ending.DONE
 
 
+async def test_what_is_refused_already_does_not_come_out_otherwise(stack: Running, tmp_path: Path) -> None:
+    ids = await _keys(stack)
+    assert (await stack.do("update", name="other", rph=4)).ending is Ending.DONE
+    path = tmp_path / "log"
+    path.write_text("".join(line(number, ids["one"], "other") for number in range(7)))
+    outcome = await stack.do("replay", log=[str(path)], model=["other"], rph=3)
+    (row,) = outcome.data["rows"]
+    assert (row["would"], row["requests"], row["of"]) == ("429 rph 3", 1, 7)
+    assert (await stack.do("update", name="other", no=["rph"])).ending is Ending.DONE
+
+
 async def test_the_local_gateways_own_log_is_the_default(stack: Running) -> None:
     outcome = await stack.do("replay", unpublish=["llama"])
     assert outcome.ending is Ending.DONE
