@@ -73,13 +73,10 @@ def _asked(ask: Callable[[], Any]) -> Any:
 def stoppable() -> Iterator[None]:
     """While it lasts, what would stop the program raises `Left`, whatever the main thread waits for."""
     # A loop takes signals between two of its steps, and there is none while somebody is asked: it is not told of them.
-    left = False
     over = threading.Event()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal left
-        if not left:
-            left = True
+        if not over.is_set():
             raise Left(number)
 
     heard, told = socket.socketpair()
@@ -89,9 +86,12 @@ def stoppable() -> Iterator[None]:
     loops = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     again.start()
     try:
-        yield
+        try:
+            yield
+        finally:
+            over.set()
     finally:
-        over.set()
+        over.set()  # where another signal came between
         signal.set_wakeup_fd(loops)
         told.close()
         again.join()
@@ -101,7 +101,11 @@ def stoppable() -> Iterator[None]:
 
 
 def _press(heard: socket.socket, asking: int, over: threading.Event) -> None:
-    """Repeat a signal until it is taken: one that comes just before the terminal is read does not end that read."""
+    """Repeat a signal until the question is over.
+
+    One that comes just before the terminal is read does not end that read; and `input` flushes stderr first, and
+    forgets whatever is raised meanwhile.
+    """
     while number := heard.recv(1):  # nothing once the question is over
         while number[0] in _STOPS and not over.wait(_PRESS_AGAIN_SECONDS):
             signal.pthread_kill(asking, number[0])

@@ -21,7 +21,13 @@ def press():
 
 try:
     with stoppable():
-        threading.Timer(0.2, press).start()
+        if sys.argv[2] == "forgotten":
+            try:
+                signal.raise_signal(number)
+            except Left:
+                pass
+        else:
+            threading.Timer(0.2, press).start()
         os.read(ear[0], 1)
 except Left as left:
     os.write(1, str(left).encode())
@@ -29,10 +35,11 @@ except Left as left:
 """
 
 
+@pytest.mark.parametrize("how", ["heard by another thread", "forgotten"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_did_not_wake_who_reads_ends_the_question_all_the_same(number: signal.Signals) -> None:
+def test_a_signal_that_did_not_wake_who_reads_ends_the_question_all_the_same(number: signal.Signals, how: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _ASKING, str(int(number))], capture_output=True, text=True, check=False, timeout=20,
+        [sys.executable, "-c", _ASKING, str(int(number)), how], capture_output=True, text=True, check=False, timeout=20,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (128 + number, "cancelled; nothing was changed"), done.stderr
 
