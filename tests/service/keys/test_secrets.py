@@ -366,6 +366,7 @@ async def test_a_forged_secret_opens_nothing_and_stops_no_others_keys(bench: Ben
     published = {"qwen": {"endpoint_id": "pub-qwen", "project_id": "globex"}}
     bench = await without_database(bench)
     await redis.flushall()
+    await bench.mirror.load()  # a flush tells nobody: workers see it by their full comparison
     await redis.set("published_model_info", json.dumps(published))
     documents = {identifier: good}
     for number, (name, forge) in enumerate(FORGED.items()):
